@@ -1,0 +1,46 @@
+//! The only code generation of the project: the Rust types of `proto/`, without a system `protoc`.
+//!
+//! Writes into `OUT_DIR`:
+//! - `rowstream.v1.rs`: messages and service traits, with the row messages replaced by the
+//!   hand-written ones of `proto/rows.rs`;
+//! - `reference/rowstream.v1.rs`: the same messages all generated, which tests hold the
+//!   hand-written ones against;
+//! - `rowstream.bin`: the descriptor set that the server's reflection serves.
+
+use std::{env, error::Error, fs, path::PathBuf};
+
+use prost::Message as _;
+
+const PROTOS: [&str; 3] =
+    ["rowstream/v1/query_service.proto", "rowstream/v1/result.proto", "rowstream/v1/statement.proto"];
+
+/// Messages that `proto/rows.rs` writes by hand.
+const BY_HAND: [&str; 3] = ["Row", "RowBatch", "Batch"];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=proto/rowstream");
+    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
+
+    let mut descriptors = protox::compile(PROTOS, ["proto"])?;
+
+    let mut ours = tonic_prost_build::configure().bytes(".rowstream.v1.Value");
+    for name in BY_HAND {
+        ours = ours.extern_path(format!(".rowstream.v1.{name}"), format!("crate::rows::{name}"));
+    }
+    ours.out_dir(&out).compile_fds(descriptors.clone())?;
+
+    let reference = out.join("reference");
+    fs::create_dir_all(&reference)?;
+    tonic_prost_build::configure()
+        .build_client(false)
+        .build_server(false)
+        .bytes(".rowstream.v1.Value")
+        .out_dir(&reference)
+        .compile_fds(descriptors.clone())?;
+
+    for file in &mut descriptors.file {
+        file.source_code_info = None;
+    }
+    fs::write(out.join("rowstream.bin"), descriptors.encode_to_vec())?;
+    Ok(())
+}

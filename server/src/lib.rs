@@ -1,0 +1,1 @@
+//! Serves PostgreSQL result sets of any size as gRPC streams.
