@@ -1,0 +1,263 @@
+//! The server's settings: flags and environment variables, checked once.
+
+use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+
+use bytesize::ByteSize;
+use clap::{Parser, ValueEnum};
+use sqlx::{ConnectOptions as _, postgres::PgConnectOptions};
+
+/// Serves PostgreSQL result sets of any size as gRPC streams.
+///
+/// Durations are written like 30s, 5m or 1h; sizes like 4MiB.
+#[derive(Clone, Parser)]
+#[command(name = "rowstream-server", version)]
+pub(crate) struct Args {
+    /// Where PostgreSQL is: postgres://user:password@host:port/database
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub(crate) database_url: String,
+
+    /// Where to listen
+    #[arg(long, env = "ROWSTREAM_LISTEN", default_value = "127.0.0.1:50051", value_name = "ADDRESS")]
+    pub(crate) listen: SocketAddr,
+
+    /// Allow --listen beyond this machine although callers are not authenticated
+    #[arg(long, env = "ROWSTREAM_ALLOW_UNAUTHENTICATED_REMOTE")]
+    pub(crate) allow_unauthenticated_remote: bool,
+
+    /// Allow ad-hoc SQL; without it, callers can run named queries only
+    #[arg(long, env = "ROWSTREAM_ALLOW_SQL")]
+    pub(crate) allow_sql: bool,
+
+    /// Folder of named queries, one .sql file each
+    #[arg(long, env = "ROWSTREAM_QUERIES", value_name = "DIR")]
+    pub(crate) queries: Option<PathBuf>,
+
+    /// Size that no message passes, unless it holds a single larger row
+    #[arg(long, env = "ROWSTREAM_MAX_MESSAGE_BYTES", default_value = "4MiB", value_name = "SIZE")]
+    pub(crate) max_message_bytes: ByteSize,
+
+    /// Size of a row beyond which the call fails with ROW_TOO_LARGE
+    #[arg(long, env = "ROWSTREAM_MAX_ROW_BYTES", default_value = "128MiB", value_name = "SIZE")]
+    pub(crate) max_row_bytes: ByteSize,
+
+    /// Memory that rows on their way may take in all
+    #[arg(long, env = "ROWSTREAM_MAX_BUFFERED_BYTES", default_value = "256MiB", value_name = "SIZE")]
+    pub(crate) max_buffered_bytes: ByteSize,
+
+    /// Database connections to keep open
+    #[arg(long, env = "ROWSTREAM_POOL_MIN", default_value_t = 1, value_name = "N")]
+    pub(crate) pool_min: usize,
+
+    /// Database connections at most; two more are reserved for cancelling
+    #[arg(long, env = "ROWSTREAM_POOL_MAX", default_value_t = 10, value_name = "N")]
+    pub(crate) pool_max: usize,
+
+    /// How long opening a database connection may take
+    #[arg(long, env = "ROWSTREAM_CONNECT_TIMEOUT", default_value = "5s", value_parser = duration, value_name = "DUR")]
+    pub(crate) connect_timeout: Duration,
+
+    /// Streams and rows in work at the same time
+    #[arg(long, env = "ROWSTREAM_MAX_STREAMS", default_value_t = 256, value_name = "N")]
+    pub(crate) max_streams: usize,
+
+    /// Calls that may wait for one of them
+    #[arg(long, env = "ROWSTREAM_MAX_QUEUE", default_value_t = 2048, value_name = "N")]
+    pub(crate) max_queue: usize,
+
+    /// How long a call may wait for a stream, and then for a database connection
+    #[arg(long, env = "ROWSTREAM_QUEUE_TIMEOUT", default_value = "10s", value_parser = duration, value_name = "DUR")]
+    pub(crate) queue_timeout: Duration,
+
+    /// Longest time a call may take, whatever its caller asks for
+    #[arg(long, env = "ROWSTREAM_MAX_DEADLINE", default_value = "1h", value_parser = duration, value_name = "DUR")]
+    pub(crate) max_deadline: Duration,
+
+    /// Time a call may take if its caller sends no grpc-timeout
+    #[arg(long, env = "ROWSTREAM_DEFAULT_DEADLINE", default_value = "5m", value_parser = duration, value_name = "DUR")]
+    pub(crate) default_deadline: Duration,
+
+    /// Time within which a caller has to take a batch
+    #[arg(long, env = "ROWSTREAM_STALL_TIMEOUT", default_value = "60s", value_parser = duration, value_name = "DUR")]
+    pub(crate) stall_timeout: Duration,
+
+    /// Time that streams have to end after SIGTERM or SIGINT
+    #[arg(long, env = "ROWSTREAM_GRACE_PERIOD", default_value = "30s", value_parser = duration, value_name = "DUR")]
+    pub(crate) grace_period: Duration,
+
+    /// Open client connections at most; further ones wait to be accepted
+    #[arg(long, env = "ROWSTREAM_MAX_CONNECTIONS", default_value_t = 10_000, value_name = "N")]
+    pub(crate) max_connections: usize,
+
+    /// Calls under way on one client connection at most
+    #[arg(long, env = "ROWSTREAM_MAX_CONNECTION_STREAMS", default_value_t = 256, value_name = "N")]
+    pub(crate) max_connection_streams: u32,
+
+    /// A client connection that has been silent this long is pinged
+    #[arg(long, env = "ROWSTREAM_KEEPALIVE_INTERVAL", default_value = "30s", value_parser = duration, value_name = "DUR")]
+    pub(crate) keepalive_interval: Duration,
+
+    /// A client connection that does not answer a ping this long is closed
+    #[arg(long, env = "ROWSTREAM_KEEPALIVE_TIMEOUT", default_value = "10s", value_parser = duration, value_name = "DUR")]
+    pub(crate) keepalive_timeout: Duration,
+
+    /// What to log, as in RUST_LOG: info, or rowstream_server=debug
+    #[arg(long, env = "ROWSTREAM_LOG", default_value = "info", value_name = "FILTER")]
+    pub(crate) log: String,
+
+    /// How to log: text, json, or auto (text on a terminal, json otherwise)
+    #[arg(long, env = "ROWSTREAM_LOG_FORMAT", default_value = "auto", value_name = "FORMAT")]
+    pub(crate) log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Auto,
+    Text,
+    Json,
+}
+
+/// Checked settings.
+#[derive(Clone)]
+pub struct Config {
+    pub(crate) args: Args,
+    pub(crate) database: PgConnectOptions,
+}
+
+impl fmt::Debug for Config {
+    /// Without the database URL: it may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config").field("listen", &self.args.listen).finish_non_exhaustive()
+    }
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The command line is wrong, or only asks for help or the version.
+    #[error(transparent)]
+    Usage(#[from] clap::Error),
+    /// A value cannot be used; the message names the flag and what would be right.
+    #[error("{0}")]
+    Value(String),
+}
+
+impl Config {
+    /// Reads the process's own command line and environment.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn try_from_command_line() -> Result<Self, ConfigError> {
+        Self::check(Args::try_parse()?)
+    }
+
+    /// Reads arguments without the program's name, and the environment.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn try_from_args<I>(args: I) -> Result<Self, ConfigError>
+    where
+        I: IntoIterator,
+        I::Item: Into<OsString> + Clone,
+    {
+        let name = OsString::from("rowstream-server");
+        Self::check(Args::try_parse_from([name].into_iter().chain(args.into_iter().map(Into::into)))?)
+    }
+
+    /// Where to listen.
+    #[must_use]
+    pub fn listen(&self) -> SocketAddr {
+        self.args.listen
+    }
+
+    /// How to connect, with nothing of what is run in the log.
+    pub(crate) fn connect_options(&self) -> PgConnectOptions {
+        self.database.clone().application_name("rowstream").statement_cache_capacity(128).disable_statement_logging()
+    }
+
+    fn check(args: Args) -> Result<Self, ConfigError> {
+        let wrong = |message: String| Err(ConfigError::Value(message));
+        if !args.listen.ip().is_loopback() && !args.allow_unauthenticated_remote {
+            return wrong(format!(
+                "--listen {} is reachable from other machines, and callers are not authenticated; listen on 127.0.0.1, \
+                 or add --allow-unauthenticated-remote if the network is closed to all but trusted callers",
+                args.listen
+            ));
+        }
+        for (flag, value) in [
+            ("--pool-max", args.pool_max),
+            ("--max-streams", args.max_streams),
+            ("--max-connections", args.max_connections),
+            ("--max-connection-streams", usize::try_from(args.max_connection_streams).unwrap_or(0)),
+        ] {
+            if value == 0 {
+                return wrong(format!("{flag} 0 would serve nobody; give 1 or more"));
+            }
+        }
+        if args.pool_min > args.pool_max {
+            return wrong(format!("--pool-min {} is more than --pool-max {}", args.pool_min, args.pool_max));
+        }
+        if args.default_deadline > args.max_deadline {
+            let show = humantime::format_duration;
+            let (default, max) = (show(args.default_deadline), show(args.max_deadline));
+            return wrong(format!("--default-deadline {default} is more than --max-deadline {max}"));
+        }
+        for (flag, size, least) in [
+            ("--max-message-bytes", args.max_message_bytes, 64 * 1024),
+            ("--max-row-bytes", args.max_row_bytes, 1024),
+            ("--max-buffered-bytes", args.max_buffered_bytes, 1 << 20),
+        ] {
+            if !(least..=i32::MAX as u64).contains(&size.as_u64()) {
+                return wrong(format!("{flag} {size} is not between {} and 2 GiB", ByteSize::b(least)));
+            }
+        }
+        // sqlx's message may quote the URL, and with it a password.
+        let scheme = ["postgres://", "postgresql://"].iter().any(|scheme| args.database_url.starts_with(scheme));
+        let database = PgConnectOptions::from_str(&args.database_url).ok().filter(|_| scheme);
+        let Some(database) = database else {
+            return wrong("--database-url is not of the form postgres://user:password@host:port/database".to_owned());
+        };
+        Ok(Self { args, database })
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration.is_zero() => Err("must be more than 0".to_owned()),
+        Ok(duration) => Ok(duration),
+        Err(error) => Err(format!("{error}; write it like 30s, 5m or 1h")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(args: &[&str]) -> String {
+        let all = ["--database-url", "postgres://u:secret@h/d"].iter().chain(args);
+        Config::try_from_args(all).expect_err("refused").to_string()
+    }
+
+    #[test]
+    fn a_bad_value_is_refused_with_its_flag_and_what_would_be_right() {
+        for (args, expected) in [
+            (&["--listen", "0.0.0.0:1"][..], "--listen 0.0.0.0:1 is reachable from other machines"),
+            (&["--pool-max", "0"], "--pool-max 0 would serve nobody"),
+            (&["--pool-min", "11"], "--pool-min 11 is more than --pool-max 10"),
+            (&["--default-deadline", "2h"], "--default-deadline 2h is more than --max-deadline 1h"),
+            (&["--max-message-bytes", "1"], "--max-message-bytes 1 B is not between 64.0 KiB and 2 GiB"),
+            (&["--stall-timeout", "soon"], "write it like 30s, 5m or 1h"),
+        ] {
+            let message = refusal(args);
+            assert!(message.contains(expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn neither_debug_nor_an_error_shows_the_password() {
+        let config = Config::try_from_args(["--database-url", "postgres://u:secret@h/d"]).expect("valid");
+        assert!(!format!("{config:?}").contains("secret"));
+        let error = Config::try_from_args(["--database-url", "mysql:/u:secret@h:x/d"]).expect_err("refused");
+        assert!(!error.to_string().contains("secret"), "{error}");
+    }
+}

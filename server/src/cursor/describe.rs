@@ -1,0 +1,214 @@
+//! Asks PostgreSQL what a statement is, without running it: is it exactly one row-returning
+//! statement, what are its parameters, what are its columns.
+
+use std::collections::HashMap;
+
+use sqlx::{
+    AssertSqlSafe, Column as _, Either, Executor as _, PgConnection, Row as _, SqlSafeStr as _, Statement as _,
+    postgres::{PgColumn, PgTypeInfo, types::Oid},
+};
+
+use super::session::{Guard, Session};
+use crate::{
+    db::pool,
+    encode::codec::{Codec, TEXT, TEXT_ARRAY},
+    error::{CallerText, Error, SqlError},
+    plan::{
+        Column, Described, Source, TypeName,
+        sql::{self, Wrapped, literal},
+    },
+    stop::Stop,
+};
+
+/// Describes the statement. An error of PostgreSQL's leaves the transaction aborted.
+pub(crate) async fn describe(session: &mut Session, stop: &Stop, source: &Source) -> Result<Described, Error> {
+    let (connection, guard) = session.split();
+    let mut asking = Asking { connection: &mut connection.sql, guard, stop };
+    let declared = asking.declared_types(source).await?;
+    let plain = sql::plain(source.sql());
+    let parameters = asking.classify(&plain, &declared).await?;
+    if let Source::Named(query) = source
+        && parameters.len() != query.parameters.len()
+    {
+        let (declares, has) = (query.parameters.len(), parameters.len());
+        let message = format!("the file declares {declares} parameters, the statement has {has}");
+        return Err(Error::QueryBroken { name: query.name.clone(), message });
+    }
+    let columns = asking.columns(&plain, &parameters).await?;
+    let unknown = parameters.iter().copied().chain(columns.iter().map(|(_, oid)| *oid));
+    let types = asking.types(unknown.filter(|oid| Codec::of(*oid).is_none()).collect()).await?;
+    Ok(assemble(source, &parameters, columns, &types))
+}
+
+/// A type that has no codec: its name, and whether it is an array.
+type Types = HashMap<u32, (TypeName, bool)>;
+
+fn assemble(source: &Source, parameters: &[u32], columns: Vec<(String, u32)>, types: &Types) -> Described {
+    let columns: Vec<Column> = columns.into_iter().map(|(name, oid)| column(name, oid, types)).collect();
+    let casts: Vec<Option<&str>> = columns.iter().map(cast).collect();
+    let query =
+        if casts.iter().any(Option::is_some) { sql::casting(source.sql(), &casts) } else { sql::plain(source.sql()) };
+    let parameters = parameters.iter().map(|oid| type_name(*oid, types)).collect();
+    Described { parameters, columns, query }
+}
+
+fn column(name: String, oid: u32, types: &Types) -> Column {
+    let is_array = types.get(&oid).is_some_and(|(_, is_array)| *is_array);
+    let cast_oid = if is_array { TEXT_ARRAY } else { TEXT };
+    let (wire_oid, codec) = match Codec::of(oid) {
+        Some(codec) => (oid, codec),
+        None => (cast_oid, Codec::of(cast_oid).expect("text and its array have codecs")),
+    };
+    Column { name, type_name: type_name(oid, types), codec, wire_oid }
+}
+
+fn cast(column: &Column) -> Option<&'static str> {
+    let cast = if column.wire_oid == TEXT_ARRAY { "text[]" } else { "text" };
+    (column.wire_oid != column.type_name.oid).then_some(cast)
+}
+
+fn type_name(oid: u32, types: &Types) -> TypeName {
+    if let Some(short) = Codec::type_name(oid) {
+        return TypeName { oid, qualified: format!("pg_catalog.{short}"), short };
+    }
+    types.get(&oid).map_or_else(
+        || TypeName { oid, short: format!("oid {oid}"), qualified: "pg_catalog.text".to_owned() },
+        |(name, _)| name.clone(),
+    )
+}
+
+/// One describing, on a connection under its guard.
+struct Asking<'a> {
+    connection: &'a mut PgConnection,
+    guard: &'a mut Guard,
+    stop: &'a Stop,
+}
+
+impl Asking<'_> {
+    /// The OIDs of the types that a named query's file declares.
+    async fn declared_types(&mut self, source: &Source) -> Result<Vec<u32>, Error> {
+        let types: Vec<&str> = source.declared_types().collect();
+        let Source::Named(query) = source else { return Ok(Vec::new()) };
+        if types.is_empty() {
+            return Ok(Vec::new());
+        }
+        let list: Vec<_> = types.iter().map(|name| format!("to_regtype({})::oid", literal(name))).collect();
+        let sql = format!("SELECT {}", list.join(", "));
+        let rows = self.rows(sql).await?;
+        let oid = |i| pool::text(rows.first()?, i)?.parse().ok();
+        let unknown = |i: usize| Error::QueryBroken {
+            name: query.name.clone(),
+            message: format!("parameter {:?}: there is no type {:?}", query.parameters[i].name, types[i]),
+        };
+        (0..types.len()).map(|i| oid(i).ok_or_else(|| unknown(i))).collect()
+    }
+
+    /// Lets PostgreSQL parse `DECLARE ... CURSOR FOR` the statement, which succeeds for exactly one
+    /// statement that returns rows, and answers the parameters' types.
+    async fn classify(&mut self, plain: &Wrapped, declared: &[u32]) -> Result<Vec<u32>, Error> {
+        let declare = sql::declare(plain, declared);
+        let types = type_infos(declared);
+        let prepare = self.connection.prepare_with(AssertSqlSafe(declare.sql).into_sql_str(), &types);
+        let prepared = self.guard.run(self.stop, declare.text, unless_unknown_type(prepare)).await;
+        let Some(statement) = prepared.map_err(refused)? else {
+            let message = "a parameter has a type that cannot be bound; write $1::text::TYPE instead".to_owned();
+            return Err(Error::InvalidParameter { parameter: "of the statement".to_owned(), message });
+        };
+        Ok(match statement.parameters() {
+            Some(Either::Left(types)) => types.iter().map(oid).collect(),
+            _ => Vec::new(),
+        })
+    }
+
+    /// The names and types of the statement's columns.
+    async fn columns(&mut self, plain: &Wrapped, parameters: &[u32]) -> Result<Vec<(String, u32)>, Error> {
+        let types = type_infos(parameters);
+        let prepare = self.connection.prepare_with(AssertSqlSafe(plain.sql.clone()).into_sql_str(), &types);
+        match self.guard.run(self.stop, plain.text, unless_unknown_type(prepare)).await? {
+            Some(statement) => Ok(names(statement.columns())),
+            None => self.columns_of_empty_join(plain, parameters.len()).await,
+        }
+    }
+
+    /// As [`columns`](Self::columns), where sqlx cannot read a column's type (multiranges, in 0.9): one
+    /// row of NULLs from a join that never looks at the statement, through the simple protocol.
+    async fn columns_of_empty_join(&mut self, plain: &Wrapped, parameters: usize) -> Result<Vec<(String, u32)>, Error> {
+        let probe =
+            plain.after("PREPARE rowstream_describe AS SELECT q.* FROM (VALUES (1)) AS one LEFT JOIN LATERAL (\n");
+        let nulls = vec!["NULL"; parameters].join(", ");
+        let arguments = if parameters == 0 { String::new() } else { format!("({nulls})") };
+        let sql = format!(
+            "{}) AS q ON false; EXECUTE rowstream_describe{arguments}; DEALLOCATE rowstream_describe",
+            probe.sql
+        );
+        let fetch = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(&mut *self.connection);
+        let row = self.guard.run(self.stop, probe.text, fetch).await?;
+        Ok(names(row.columns()))
+    }
+
+    /// What types without a codec are called, and which are arrays.
+    async fn types(&mut self, mut oids: Vec<u32>) -> Result<Types, Error> {
+        oids.sort_unstable();
+        oids.dedup();
+        if oids.is_empty() {
+            return Ok(Types::new());
+        }
+        let list: Vec<_> = oids.iter().map(u32::to_string).collect();
+        let sql = format!(
+            "SELECT t.oid, t.typoutput = 'array_out'::regproc,
+                    CASE WHEN n.nspname <> 'pg_catalog' THEN format_type(t.oid, NULL)
+                         WHEN t.typoutput = 'array_out'::regproc THEN e.typname || '[]' ELSE t.typname END,
+                    quote_ident(n.nspname) || '.' || quote_ident(t.typname)
+             FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+             LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem WHERE t.oid IN ({})",
+            list.join(", ")
+        );
+        let rows = self.rows(sql).await?;
+        let known = rows.iter().filter_map(|row| {
+            let oid = pool::text(row, 0)?.parse().ok()?;
+            let name = |i| pool::text(row, i).map(str::to_owned);
+            Some((oid, (TypeName { oid, short: name(2)?, qualified: name(3)? }, pool::text(row, 1)? == "t")))
+        });
+        Ok(known.collect())
+    }
+
+    async fn rows(&mut self, sql: String) -> Result<Vec<sqlx::postgres::PgRow>, Error> {
+        let query = sqlx::raw_sql(AssertSqlSafe(sql));
+        self.guard.run(self.stop, CallerText::NONE, query.fetch_all(&mut *self.connection)).await
+    }
+}
+
+/// `None` where PostgreSQL has prepared the statement but sqlx does not know one of its types.
+async fn unless_unknown_type<T>(
+    prepare: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<Option<T>, sqlx::Error> {
+    match prepare.await {
+        Err(sqlx::Error::ColumnDecode { .. } | sqlx::Error::TypeNotFound { .. }) => Ok(None),
+        result => result.map(Some),
+    }
+}
+
+/// A syntax error of `DECLARE ... CURSOR FOR` says that the text is no statement that we run.
+fn refused(error: Error) -> Error {
+    match error {
+        Error::Sql(SqlError { sqlstate, message, position, .. })
+            if matches!(sqlstate.as_str(), "42601" | "42P11" | "0A000") =>
+        {
+            let message = format!("not exactly one row-returning statement that changes nothing: {message}");
+            Error::StatementRefused { message, sqlstate, position }
+        }
+        other => other,
+    }
+}
+
+fn type_infos(oids: &[u32]) -> Vec<PgTypeInfo> {
+    oids.iter().map(|oid| PgTypeInfo::with_oid(Oid(*oid))).collect()
+}
+
+fn oid(info: &PgTypeInfo) -> u32 {
+    info.oid().map_or(0, |oid| oid.0)
+}
+
+fn names(columns: &[PgColumn]) -> Vec<(String, u32)> {
+    columns.iter().map(|column| (column.name().to_owned(), oid(column.type_info()))).collect()
+}

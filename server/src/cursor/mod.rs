@@ -1,0 +1,18 @@
+//! Reading a statement through a cursor, on one connection, in one READ ONLY transaction.
+//!
+//! The round trips, in order (`docs/round-trips` are counted by a test):
+//! 1. `BEGIN READ ONLY`, settings, `pg_backend_pid()`;
+//! 2. for a statement not seen before, [`describe`]: is it one row-returning statement, and what are
+//!    its parameters and columns;
+//! 3. with parameters: conversion of those that PostgreSQL has to read ([`bind`]), and the bound
+//!    `DECLARE`;
+//! 4. `SET LOCAL statement_timeout`, the `DECLARE` if it has no parameters, and `FETCH`.
+//!
+//! [`session`] holds the connection and is the only place that cancels, rolls back, gives back or
+//! discards it. A session lives in a task that is never dropped.
+
+pub(crate) mod bind;
+pub(crate) mod describe;
+pub(crate) mod read;
+pub(crate) mod session;
+pub(crate) mod sizing;

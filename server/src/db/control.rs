@@ -1,0 +1,63 @@
+//! The reserved control connections: they cancel and terminate the backends that calls run on, and
+//! tell whether PostgreSQL answers. They never run a caller's statement, so one is always free soon.
+
+use std::time::Duration;
+
+use deadpool::managed::Object;
+use tokio::time::timeout;
+
+use super::{
+    DatabaseConfig,
+    pool::{self, Pool},
+};
+
+/// How many: enough that a burst of cancels does not queue behind one slow answer.
+const CONNECTIONS: usize = 2;
+/// The longest a control statement may take, waiting for a connection included.
+const LIMIT: Duration = Duration::from_secs(3);
+
+/// Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Control {
+    pool: Pool,
+}
+
+impl Control {
+    pub(super) fn new(config: &DatabaseConfig) -> Self {
+        Self { pool: pool::new(config, CONNECTIONS) }
+    }
+
+    /// Cancels what the backend is running; harmless if it runs nothing. Answers whether PostgreSQL
+    /// has been asked.
+    pub(crate) async fn cancel(&self, pid: i32) -> bool {
+        self.run(format!("SELECT pg_cancel_backend({pid})")).await
+    }
+
+    /// Ends the backend.
+    pub(crate) async fn terminate(&self, pid: i32) -> bool {
+        self.run(format!("SELECT pg_terminate_backend({pid})")).await
+    }
+
+    /// Whether PostgreSQL answers.
+    pub(crate) async fn ping(&self) -> bool {
+        self.run("SELECT 1".to_owned()).await
+    }
+
+    /// Runs a statement of ours; once more on another connection if the first one turns out dead.
+    async fn run(&self, sql: String) -> bool {
+        let attempts = async {
+            for _ in 0..=CONNECTIONS {
+                let Ok(mut lease) = self.pool.get().await else { return false };
+                match sqlx::raw_sql(sqlx::AssertSqlSafe(sql.as_str())).execute(&mut lease.sql).await {
+                    Ok(_) => return true,
+                    Err(error) => {
+                        drop(Object::take(lease));
+                        tracing::debug!(%error, "control connection failed");
+                    }
+                }
+            }
+            false
+        };
+        timeout(LIMIT, attempts).await.unwrap_or(false)
+    }
+}

@@ -1,0 +1,86 @@
+//! PostgreSQL connections: the pool that calls read through, the control connections that cancel
+//! them, and the watch over whether PostgreSQL answers.
+//!
+//! What runs *on* a connection is `cursor`.
+
+pub(crate) mod control;
+pub(crate) mod health;
+pub(crate) mod pool;
+
+use std::{sync::Arc, time::Duration};
+
+use deadpool::managed::{PoolError, TimeoutType, Timeouts};
+use sqlx::postgres::PgConnectOptions;
+use tokio::sync::Notify;
+
+use self::{control::Control, pool::Lease};
+use crate::{
+    error::{CallerText, Error},
+    stop::Stop,
+};
+
+/// How connections are made and kept.
+#[derive(Clone, Debug)]
+pub(crate) struct DatabaseConfig {
+    pub(crate) options: PgConnectOptions,
+    pub(crate) pool_max: usize,
+    /// The longest wait for a free connection.
+    pub(crate) wait_timeout: Duration,
+    /// The longest time to open one.
+    pub(crate) connect_timeout: Duration,
+}
+
+/// The database, as the calls see it. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Database {
+    pool: pool::Pool,
+    pub(crate) control: Control,
+    wait_timeout: Duration,
+    /// Wakes the health watch when a call has found PostgreSQL unavailable.
+    suspect: Arc<Notify>,
+}
+
+impl Database {
+    /// Makes the pools; opens no connection yet.
+    pub(crate) fn new(config: &DatabaseConfig) -> Self {
+        Self {
+            pool: pool::new(config, config.pool_max),
+            control: Control::new(config),
+            wait_timeout: config.wait_timeout,
+            suspect: Arc::default(),
+        }
+    }
+
+    /// Waits for a connection, no longer than the call may.
+    pub(crate) async fn acquire(&self, stop: &Stop) -> Result<Lease, Error> {
+        let timeouts = Timeouts { wait: Some(self.wait_timeout), ..self.pool.timeouts() };
+        let error = match stop.unless_stopped(self.pool.timeout_get(&timeouts)).await? {
+            Ok(lease) => return Ok(lease),
+            Err(PoolError::Timeout(TimeoutType::Wait)) => return Err(Error::PoolTimeout(self.wait_timeout)),
+            Err(PoolError::Backend(error)) => Error::from_connect(&error),
+            Err(error) => Error::DatabaseUnavailable { sqlstate: None, cause: error.to_string() },
+        };
+        Err(error)
+    }
+
+    /// Has the health watch look now.
+    pub(crate) fn suspect(&self) {
+        self.suspect.notify_one();
+    }
+
+    /// Forgets all idle connections: one of them was found dead, so the others probably are.
+    pub(crate) fn forget_idle(&self) {
+        self.pool.retain(|_, _| false);
+        self.suspect();
+    }
+}
+
+impl Error {
+    /// Whatever kept a connection from being opened, PostgreSQL is of no use to the caller now.
+    fn from_connect(error: &sqlx::Error) -> Self {
+        match Self::from_database(error, CallerText::NONE) {
+            unavailable @ Self::DatabaseUnavailable { .. } => unavailable,
+            other => Self::DatabaseUnavailable { sqlstate: None, cause: other.to_string() },
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! From PostgreSQL's binary values to the protobuf bytes of `RowBatch`, with no struct per value.
+//!
+//! - [`codec`]: which types are read from binary, and how each becomes a `Value`;
+//! - [`numeric`], [`datetime`], [`array`]: the forms that need work;
+//! - [`wire`]: the few protobuf shapes that rows are made of;
+//! - [`batch`]: rows into batches that close by bytes or by count.
+//!
+//! Types that have no codec here never arrive: the plan casts them to text in SQL.
+
+pub(crate) mod array;
+pub(crate) mod batch;
+pub(crate) mod codec;
+pub(crate) mod datetime;
+pub(crate) mod numeric;
+pub(crate) mod wire;
+
+/// Bytes that are not of the form PostgreSQL documents for the type, or text that is not UTF-8.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Malformed {
+    /// Not the type's binary form.
+    Binary,
+    /// Not valid UTF-8.
+    Utf8,
+}
+
+/// Takes `N` bytes off the front.
+pub(crate) fn take<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], Malformed> {
+    let (head, rest) = bytes.split_first_chunk::<N>().ok_or(Malformed::Binary)?;
+    *bytes = rest;
+    Ok(*head)
+}
+
+/// Reads a value that is exactly `N` bytes long.
+pub(crate) fn exact<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Malformed> {
+    bytes.try_into().map_err(|_| Malformed::Binary)
+}

@@ -1,0 +1,232 @@
+//! Puts the server together, runs it, and takes it apart again.
+
+use std::{io, sync::Arc, time::Duration};
+
+use rowstream_contract::{
+    FILE_DESCRIPTOR_SET,
+    v1::query_service_server::{QueryServiceServer, SERVICE_NAME},
+};
+use tokio::{net::TcpListener, sync::watch, time::timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::transport::Server;
+use tonic_health::{
+    ServingStatus,
+    pb::health_server::HealthServer,
+    server::{HealthReporter, HealthService},
+};
+use tower::{ServiceBuilder, limit::GlobalConcurrencyLimitLayer};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    request_id::{PropagateRequestIdLayer, SetRequestIdLayer},
+    trace::TraceLayer,
+};
+
+use crate::{
+    admission::{Admission, AdmissionConfig},
+    config::{Args, Config},
+    db::{Database, DatabaseConfig, health},
+    incoming,
+    layers::{self, NewId, REQUEST_ID},
+    plan::{Source, request::RequestPolicy},
+    queries::Queries,
+    service::{CallPolicy, Queryable},
+    shutdown::drain,
+    stream::{calls::Calls, engine::Engine, plans::Plans},
+};
+
+/// HTTP/2 flow-control windows for what callers send: requests are small.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 1 << 20;
+/// Metadata of a request at most.
+const MAX_HEADER_BYTES: u32 = 16 * 1024;
+/// The largest request: SQL text and values.
+const MAX_REQUEST_BYTES: usize = 4 << 20;
+/// Streams that a caller has reset and that wait to be cleaned up, before the connection is closed.
+const MAX_PENDING_RESETS: usize = 64;
+/// Room for calls that hold no stream (ListQueries, CancelQuery, health) beside all that do or wait.
+const SPARE_CALLS: usize = 256;
+/// How long checking one named query may take.
+const CHECK: Duration = Duration::from_secs(10);
+/// How long the last bytes of ended calls have to reach their callers.
+const FLUSH: Duration = Duration::from_millis(400);
+
+/// Why the server could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The folder of named queries cannot be read.
+    #[error("--queries {folder}: {source}")]
+    Queries {
+        /// As it was given.
+        folder: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The reflection service does not accept the descriptors.
+    #[error("reflection: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// The listener failed.
+    #[error(transparent)]
+    Transport(#[from] tonic::transport::Error),
+}
+
+/// Serves on `listener` until `shutdown` is cancelled and the calls under way have ended, at the
+/// latest when the grace period is over.
+///
+/// # Errors
+/// See [`ServeError`].
+pub async fn serve(config: Config, listener: TcpListener, shutdown: CancellationToken) -> Result<(), ServeError> {
+    let args = &config.args;
+    let queries = load_queries(args)?;
+    let engine = Arc::new(engine(&config));
+    let background = Background::start(&engine, args.pool_min, &queries, &shutdown);
+    let service = Queryable {
+        engine: engine.clone(),
+        queries,
+        requests: request_policy(args),
+        calls: CallPolicy { max_deadline: args.max_deadline, default_deadline: args.default_deadline },
+        draining: shutdown.clone(),
+    };
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!(%address, "listening");
+    }
+    let serving = transport(args, service, listener, shutdown.clone(), background.health)?;
+    let mut serving = tokio::spawn(serving);
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        ended = &mut serving => return ended.unwrap_or(Ok(())).map_err(ServeError::from),
+    }
+    drain(&engine.tasks, &engine.calls, args.grace_period).await;
+    if timeout(FLUSH, &mut serving).await.is_err() {
+        serving.abort();
+    }
+    background.end.cancel();
+    tracing::info!("ended");
+    Ok(())
+}
+
+fn load_queries(args: &Args) -> Result<Queries, ServeError> {
+    let Some(folder) = &args.queries else { return Ok(Queries::default()) };
+    Queries::load(folder).map_err(|source| ServeError::Queries { folder: folder.display().to_string(), source })
+}
+
+fn engine(config: &Config) -> Engine {
+    let args = &config.args;
+    Engine {
+        database: Database::new(&DatabaseConfig {
+            options: config.connect_options(),
+            pool_max: args.pool_max,
+            wait_timeout: args.queue_timeout,
+            connect_timeout: args.connect_timeout,
+        }),
+        admission: Admission::new(AdmissionConfig {
+            max_streams: args.max_streams,
+            max_queue: args.max_queue,
+            queue_timeout: args.queue_timeout,
+            max_buffered_bytes: bytes(args.max_buffered_bytes),
+        }),
+        plans: Plans::default(),
+        calls: Calls::default(),
+        tasks: TaskTracker::new(),
+        stall_timeout: args.stall_timeout,
+    }
+}
+
+fn request_policy(args: &Args) -> RequestPolicy {
+    RequestPolicy {
+        allow_sql: args.allow_sql,
+        max_message_bytes: bytes(args.max_message_bytes),
+        max_row_bytes: bytes(args.max_row_bytes),
+    }
+}
+
+fn bytes(size: bytesize::ByteSize) -> usize {
+    usize::try_from(size.as_u64()).unwrap_or(usize::MAX)
+}
+
+/// What runs beside the calls.
+struct Background {
+    health: HealthReporter,
+    end: CancellationToken,
+}
+
+impl Background {
+    fn start(engine: &Arc<Engine>, pool_min: usize, queries: &Queries, shutdown: &CancellationToken) -> Self {
+        let health = HealthReporter::new();
+        let (healthy, watching) = watch::channel(false);
+        let end = CancellationToken::new();
+        tokio::spawn(health::watch(engine.database.clone(), pool_min, healthy, end.clone()));
+        tokio::spawn(report(health.clone(), watching.clone(), shutdown.clone()));
+        tokio::spawn(check_queries(engine.clone(), queries.clone(), watching));
+        Self { health, end }
+    }
+}
+
+/// Tells grpc.health.v1 whether PostgreSQL answers; never again once the server is shutting down.
+async fn report(health: HealthReporter, mut healthy: watch::Receiver<bool>, shutdown: CancellationToken) {
+    loop {
+        let serving = *healthy.borrow_and_update() && !shutdown.is_cancelled();
+        let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+        for service in ["", SERVICE_NAME] {
+            health.set_service_status(service, status).await;
+        }
+        if shutdown.is_cancelled() {
+            return;
+        }
+        tokio::select! {
+            changed = healthy.changed() => if changed.is_err() { return },
+            () = shutdown.cancelled() => {}
+        }
+    }
+}
+
+/// Has PostgreSQL check each named query once it answers, so that the log names the broken ones.
+async fn check_queries(engine: Arc<Engine>, queries: Queries, mut healthy: watch::Receiver<bool>) {
+    if healthy.wait_for(|healthy| *healthy).await.is_err() {
+        return;
+    }
+    for query in queries.all() {
+        let Ok(call) = engine.calls.begin(None, CHECK) else { return };
+        if let Err(error) = engine.describe(call, Source::Named(query.clone())).await {
+            tracing::error!(query = query.name, %error, "named query does not pass");
+        }
+    }
+}
+
+/// The transport with all services and layers, ready to be run.
+fn transport(
+    args: &Args,
+    service: Queryable,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+    health: HealthReporter,
+) -> Result<impl Future<Output = Result<(), tonic::transport::Error>> + Send + use<>, ServeError> {
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+    };
+    let layers = ServiceBuilder::new()
+        .layer(SetRequestIdLayer::new(REQUEST_ID, NewId))
+        .layer(TraceLayer::new_for_grpc().make_span_with(layers::span as fn(&http::Request<tonic::body::Body>) -> _))
+        .layer(PropagateRequestIdLayer::new(REQUEST_ID))
+        .layer(CatchPanicLayer::custom(layers::panicked as fn(_) -> _))
+        .map_result(layers::shed as fn(_) -> _)
+        .load_shed()
+        .layer(GlobalConcurrencyLimitLayer::new(args.max_streams + args.max_queue + SPARE_CALLS));
+    let router = Server::builder()
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(args.max_connection_streams)
+        .http2_max_header_list_size(MAX_HEADER_BYTES)
+        .http2_max_pending_accept_reset_streams(Some(MAX_PENDING_RESETS))
+        .http2_keepalive_interval(Some(args.keepalive_interval))
+        .http2_keepalive_timeout(Some(args.keepalive_timeout))
+        .layer(layers)
+        .add_service(QueryServiceServer::new(service).max_decoding_message_size(MAX_REQUEST_BYTES))
+        .add_service(HealthServer::new(HealthService::from_health_reporter(health)))
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?);
+    let incoming = incoming::connections(listener, args.max_connections);
+    Ok(async move { router.serve_with_incoming_shutdown(incoming, async move { shutdown.cancelled().await }).await })
+}

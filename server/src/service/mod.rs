@@ -1,0 +1,6 @@
+//! The gRPC edge: requests in, statuses out. What a call does is `stream`.
+
+mod query;
+pub(crate) mod status;
+
+pub(crate) use query::{CallPolicy, Queryable};

@@ -1,0 +1,220 @@
+//! `rowstream.v1.QueryService`.
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use rowstream_contract::{
+    deadline,
+    rows::Row,
+    v1::{self, query_service_server::QueryService, stream_query_response::Event},
+};
+use tokio_stream::{Stream, StreamExt as _};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, metadata::MetadataMap};
+
+use super::status::status;
+use crate::{
+    error::Error,
+    plan::{
+        self, Source,
+        named::NamedQuery,
+        request::{self, RequestPolicy, Statement},
+    },
+    queries::Queries,
+    stream::{calls::Call, engine::Engine, read::wire_column},
+};
+
+/// tonic has a timer of its own for `grpc-timeout`, which covers only a part of the call and answers
+/// CANCELLED. Ours covers all of it; it must be the first of the two.
+const AHEAD_OF_TONIC: Duration = Duration::from_millis(2);
+/// Sizes of a page of ListQueries: the default and the most.
+const PAGE: (usize, usize) = (100, 1000);
+
+/// How long calls may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CallPolicy {
+    pub(crate) max_deadline: Duration,
+    pub(crate) default_deadline: Duration,
+}
+
+/// The service.
+#[derive(Clone, Debug)]
+pub(crate) struct Queryable {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) queries: Queries,
+    pub(crate) requests: RequestPolicy,
+    pub(crate) calls: CallPolicy,
+    /// Cancelled when the server takes no new calls.
+    pub(crate) draining: CancellationToken,
+}
+
+impl Queryable {
+    fn statement(&self, statement: Option<v1::Statement>) -> Result<Statement, Error> {
+        if self.draining.is_cancelled() {
+            return Err(Error::Draining);
+        }
+        self.requests.statement(statement, |name| self.queries.get(name))
+    }
+
+    /// Begins a call: its id, its one deadline.
+    fn begin(&self, metadata: &MetadataMap, query_id: &str, source: &Source) -> Result<Call, Error> {
+        let id = request::query_id(query_id)?;
+        let own = match source {
+            Source::Named(query) => query.max_deadline,
+            Source::Sql(_) => None,
+        };
+        let asked = asked_timeout(metadata)?.unwrap_or(self.calls.default_deadline);
+        let timeout = [Some(asked), own, Some(self.calls.max_deadline)].into_iter().flatten().min();
+        self.engine.calls.begin(id, timeout.unwrap_or(asked))
+    }
+}
+
+/// The caller's timeout, a little shortened.
+fn asked_timeout(metadata: &MetadataMap) -> Result<Option<Duration>, Error> {
+    let Some(value) = metadata.get(deadline::GRPC_TIMEOUT) else { return Ok(None) };
+    let invalid = |message: String| Error::InvalidRequest { field: deadline::GRPC_TIMEOUT, message };
+    let text = value.to_str().map_err(|error| invalid(error.to_string()))?;
+    let asked = deadline::parse(text).map_err(|error| invalid(error.to_string()))?;
+    Ok(Some(asked.saturating_sub(AHEAD_OF_TONIC.min(asked / 2))))
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl QueryService for Queryable {
+    type StreamQueryStream = Pin<Box<dyn Stream<Item = Result<v1::StreamQueryResponse, Status>> + Send>>;
+
+    async fn stream_query(&self, request: Request<v1::StreamQueryRequest>) -> Answer<Self::StreamQueryStream> {
+        let (metadata, _, mut request) = request.into_parts();
+        let refused = |error: Error| status(&error, &request.query_id);
+        let statement = self.statement(request.statement.take()).map_err(|error| status(&error, ""))?;
+        let options = self.requests.options(&request, &statement.source).map_err(refused)?;
+        let call = self.begin(&metadata, &request.query_id, &statement.source).map_err(refused)?;
+        let id = call.id.clone();
+        let events = self.engine.stream(call, statement, options).await.map_err(|error| status(&error, &id))?;
+        let messages = events.map(move |event| match event {
+            Ok(event) => Ok(v1::StreamQueryResponse { event: Some(event) }),
+            Err(error) => Err(status(&error, &id)),
+        });
+        Ok(Response::new(Box::pin(messages)))
+    }
+
+    async fn query_row(&self, request: Request<v1::QueryRowRequest>) -> Answer<v1::QueryRowResponse> {
+        let (metadata, _, request) = request.into_parts();
+        let statement = self.statement(request.statement).map_err(|error| status(&error, ""))?;
+        let options = self.requests.one_row();
+        let call = self.begin(&metadata, &request.query_id, &statement.source);
+        let call = call.map_err(|error| status(&error, &request.query_id))?;
+        let query_id = call.id.clone();
+        let answer = async {
+            let mut events = self.engine.one_row(call, statement, options).await?;
+            let (mut columns, mut row) = (Vec::new(), None);
+            while let Some(event) = events.next().await {
+                match event? {
+                    Event::Header(header) => columns = header.columns,
+                    Event::Batch(batch) => row = Some(only_row(&batch)?),
+                    Event::Summary(_) => {}
+                }
+            }
+            let row = row.ok_or(Error::NoRow)?;
+            Ok(v1::QueryRowResponse { query_id: query_id.clone(), columns, row: Some(row) })
+        };
+        answer.await.map(Response::new).map_err(|error: Error| status(&error, &query_id))
+    }
+
+    async fn describe_query(&self, request: Request<v1::DescribeQueryRequest>) -> Answer<v1::DescribeQueryResponse> {
+        let (metadata, _, request) = request.into_parts();
+        let Statement { source, .. } = self.statement(request.statement).map_err(|error| status(&error, ""))?;
+        let call = self.begin(&metadata, "", &source).map_err(|error| status(&error, ""))?;
+        let id = call.id.clone();
+        let described = self.engine.describe(call, source.clone()).await.map_err(|error| status(&error, &id))?;
+        let types = described.parameters.iter().map(|name| (name.short.clone(), name.oid)).collect::<Vec<_>>();
+        let about = match &source {
+            Source::Named(query) => named(query, &types),
+            Source::Sql(_) => v1::NamedQuery { parameters: anonymous(&types), ..v1::NamedQuery::default() },
+        };
+        Ok(Response::new(v1::DescribeQueryResponse {
+            parameters: about.parameters,
+            columns: described.columns.iter().map(wire_column).collect(),
+            description: about.description,
+            max_deadline: about.max_deadline,
+            max_rows: about.max_rows,
+        }))
+    }
+
+    async fn list_queries(&self, request: Request<v1::ListQueriesRequest>) -> Answer<v1::ListQueriesResponse> {
+        let v1::ListQueriesRequest { page_size, page_token } = request.into_inner();
+        let size = match usize::try_from(page_size) {
+            Ok(0) => PAGE.0,
+            Ok(size) => size.min(PAGE.1),
+            Err(_) => {
+                let message = "is negative; 0 is the default".to_owned();
+                return Err(status(&Error::InvalidRequest { field: "page_size", message }, ""));
+            }
+        };
+        let mut page = self.queries.after(&page_token, size + 1);
+        let more = page.len() > size;
+        page.truncate(size);
+        let next_page_token = page.last().filter(|_| more).map_or_else(String::new, |query| query.name.clone());
+        let queries = page.iter().map(|query| named(query, &[])).collect();
+        Ok(Response::new(v1::ListQueriesResponse { queries, next_page_token }))
+    }
+
+    async fn cancel_query(&self, request: Request<v1::CancelQueryRequest>) -> Answer<v1::CancelQueryResponse> {
+        let id = request.into_inner().query_id;
+        if id.is_empty() {
+            let error = Error::InvalidRequest { field: "query_id", message: "is required".to_owned() };
+            return Err(status(&error, ""));
+        }
+        Ok(Response::new(v1::CancelQueryResponse { running: self.engine.calls.cancel(&id) }))
+    }
+}
+
+/// The row of a batch of one, without its own key and length.
+fn only_row(batch: &rowstream_contract::rows::Batch) -> Result<Row, Error> {
+    let mut body = batch.rows.0.clone();
+    let broken = || Error::Internal("a batch of one row is malformed".to_owned());
+    let key = prost::encoding::decode_key(&mut body).map_err(|_| broken())?;
+    let length = prost::encoding::decode_varint(&mut body).map_err(|_| broken())?;
+    if key.0 == rowstream_contract::rows::tag::ROWS && usize::try_from(length) == Ok(body.len()) {
+        Ok(Row(body))
+    } else {
+        Err(broken())
+    }
+}
+
+/// A named query as the contract tells it; `types` are those that PostgreSQL has told, if it was asked.
+fn named(query: &NamedQuery, types: &[(String, u32)]) -> v1::NamedQuery {
+    let parameters = query.parameters.iter().enumerate().map(|(i, declared)| {
+        let (type_name, type_oid) = types.get(i).cloned().unwrap_or_else(|| (declared.type_name.clone(), 0));
+        v1::Parameter {
+            position: position(i),
+            name: declared.name.clone(),
+            type_name,
+            type_oid,
+            required: declared.default.is_none(),
+            default_value: declared.default.as_ref().map(plan::default_value),
+        }
+    });
+    v1::NamedQuery {
+        name: query.name.clone(),
+        description: query.description.clone(),
+        parameters: parameters.collect(),
+        max_deadline: query.max_deadline.and_then(|deadline| deadline.try_into().ok()),
+        max_rows: query.max_rows.unwrap_or(0),
+    }
+}
+
+fn anonymous(types: &[(String, u32)]) -> Vec<v1::Parameter> {
+    let parameter = |(i, (type_name, type_oid)): (usize, &(String, u32))| v1::Parameter {
+        position: position(i),
+        type_name: type_name.clone(),
+        type_oid: *type_oid,
+        required: true,
+        ..v1::Parameter::default()
+    };
+    types.iter().enumerate().map(parameter).collect()
+}
+
+fn position(index: usize) -> i32 {
+    i32::try_from(index + 1).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,127 @@
+//! Our errors as gRPC statuses: the only place that knows both. The table is `docs/errors.md`.
+
+use std::{collections::HashMap, time::Duration};
+
+use rowstream_contract::reason::{DOMAIN, Reason, metadata};
+use tonic::{Code, Status, metadata::MetadataValue};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::{
+    error::Error,
+    stop::{Cause, Stopped},
+};
+
+/// How long a caller should wait before it tries again.
+const RETRY_SOON: Duration = Duration::from_millis(100);
+const RETRY_LATER: Duration = Duration::from_secs(1);
+
+/// The status of an error; `query_id` is empty if the call never had one.
+pub(crate) fn status(error: &Error, query_id: &str) -> Status {
+    let reason = error.reason();
+    let mut details = ErrorDetails::new();
+    details.set_error_info(reason.as_str(), DOMAIN, facts(error, query_id));
+    match error {
+        Error::InvalidRequest { field, message } => drop(details.add_bad_request_violation(*field, message.as_str())),
+        Error::InvalidParameter { parameter, message } => {
+            details.add_bad_request_violation(format!("statement.parameters[{parameter}]"), message.as_str());
+        }
+        Error::StatementRefused { message, .. } => {
+            details.add_bad_request_violation("statement", message.as_str());
+        }
+        Error::UnknownQuery(name) => {
+            details.set_resource_info("named query", name.as_str(), "", "");
+        }
+        Error::NoRow => {
+            details.set_resource_info("row", "", "", "");
+        }
+        _ => {}
+    }
+    let retry = retry_delay(reason);
+    if let Some(delay) = retry {
+        details.set_retry_info(Some(delay));
+    }
+    let mut status = Status::with_error_details(code(reason), error.to_string(), details);
+    if let (Code::ResourceExhausted, Some(delay)) = (code(reason), retry) {
+        let millis = MetadataValue::from(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
+        status.metadata_mut().insert("grpc-retry-pushback-ms", millis);
+    }
+    status
+}
+
+/// The status of a call that the server has no room for at all.
+pub(crate) fn overloaded() -> Status {
+    let mut details = ErrorDetails::new();
+    details.set_error_info(Reason::Overloaded.as_str(), DOMAIN, HashMap::new()).set_retry_info(Some(RETRY_LATER));
+    let message = "the server has too many calls under way";
+    let mut status = Status::with_error_details(code(Reason::Overloaded), message, details);
+    status.metadata_mut().insert("grpc-retry-pushback-ms", MetadataValue::from(1000_u64));
+    status
+}
+
+/// The status of a call that ran into a bug; its cause is in the log.
+pub(crate) fn internal() -> Status {
+    let mut details = ErrorDetails::new();
+    details.set_error_info(Reason::Internal.as_str(), DOMAIN, HashMap::new());
+    Status::with_error_details(Code::Internal, "internal error", details)
+}
+
+const fn code(reason: Reason) -> Code {
+    match reason {
+        Reason::InvalidRequest | Reason::InvalidParameter | Reason::StatementRefused | Reason::SqlError => {
+            Code::InvalidArgument
+        }
+        Reason::SqlNotAllowed | Reason::InsufficientPrivilege | Reason::ReadOnly => Code::PermissionDenied,
+        Reason::UnknownQuery | Reason::NoRow => Code::NotFound,
+        Reason::QueryIdInUse => Code::AlreadyExists,
+        Reason::QueryBroken | Reason::Raised => Code::FailedPrecondition,
+        Reason::Conflict | Reason::AdminCancelled | Reason::SchemaChanged | Reason::ConsumerStalled => Code::Aborted,
+        Reason::CancelRequested | Reason::CallerGone => Code::Cancelled,
+        Reason::DeadlineExceeded => Code::DeadlineExceeded,
+        Reason::QueueFull | Reason::QueueTimeout | Reason::PoolTimeout | Reason::Overloaded => Code::ResourceExhausted,
+        Reason::RowTooLarge => Code::OutOfRange,
+        Reason::InvalidEncoding => Code::DataLoss,
+        Reason::Unsupported => Code::Unimplemented,
+        Reason::DatabaseUnavailable | Reason::Draining => Code::Unavailable,
+        _ => Code::Internal,
+    }
+}
+
+/// What may be tried again, and when.
+const fn retry_delay(reason: Reason) -> Option<Duration> {
+    match reason {
+        Reason::Conflict | Reason::AdminCancelled | Reason::SchemaChanged | Reason::ConsumerStalled => Some(RETRY_SOON),
+        Reason::QueueFull
+        | Reason::QueueTimeout
+        | Reason::PoolTimeout
+        | Reason::DatabaseUnavailable
+        | Reason::Draining => Some(RETRY_LATER),
+        _ => None,
+    }
+}
+
+fn facts(error: &Error, query_id: &str) -> HashMap<String, String> {
+    let mut facts = HashMap::new();
+    let mut fact = |key: &str, value: String| drop(facts.insert(key.to_owned(), value));
+    if !query_id.is_empty() {
+        fact(metadata::QUERY_ID, query_id.to_owned());
+    }
+    match error {
+        Error::Sql(sql) => {
+            fact(metadata::SQLSTATE, sql.sqlstate.clone());
+            sql.position.into_iter().for_each(|position| fact(metadata::POSITION, position.to_string()));
+        }
+        Error::StatementRefused { sqlstate, position, .. } => {
+            fact(metadata::SQLSTATE, sqlstate.clone());
+            position.iter().for_each(|position| fact(metadata::POSITION, position.to_string()));
+        }
+        Error::DatabaseUnavailable { sqlstate: Some(sqlstate), .. } => fact(metadata::SQLSTATE, sqlstate.clone()),
+        Error::Stopped(Stopped { cause: Cause::Deadline, phase }) => fact(metadata::PHASE, phase.as_str().to_owned()),
+        Error::RowTooLarge { row, .. } => fact(metadata::ROW, row.to_string()),
+        Error::InvalidEncoding { row, column } => {
+            fact(metadata::ROW, row.to_string());
+            fact(metadata::COLUMN, column.clone());
+        }
+        _ => {}
+    }
+    facts
+}

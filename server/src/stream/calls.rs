@@ -1,0 +1,84 @@
+//! Every call that is under way, by its id, so that it can be cancelled.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
+
+use tokio::time::{Duration, Instant};
+
+use crate::{
+    error::Error,
+    stop::{Cause, Stop},
+};
+
+/// Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Calls(Arc<Mutex<HashMap<String, Stop>>>);
+
+/// A call under way. Known by its id until dropped.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) id: String,
+    pub(crate) stop: Stop,
+    pub(crate) started: Instant,
+    /// The deadline as the caller's clock shows it.
+    pub(crate) deadline: SystemTime,
+    calls: Calls,
+}
+
+impl Calls {
+    /// Begins a call that ends within `timeout`.
+    pub(crate) fn begin(&self, id: Option<String>, timeout: Duration) -> Result<Call, Error> {
+        let started = Instant::now();
+        let id = id.unwrap_or_else(|| uuid::Uuid::now_v7().simple().to_string());
+        let stop = Stop::new(started + timeout);
+        let mut calls = self.lock();
+        if calls.contains_key(&id) {
+            return Err(Error::QueryIdInUse(id));
+        }
+        calls.insert(id.clone(), stop.clone());
+        drop(calls);
+        Ok(Call { id, stop, started, deadline: SystemTime::now() + timeout, calls: self.clone() })
+    }
+
+    /// Stops the call of that id; answers whether there was one.
+    pub(crate) fn cancel(&self, id: &str) -> bool {
+        let stop = self.lock().get(id).cloned();
+        stop.inspect(|stop| stop.stop(Cause::CancelRequested)).is_some()
+    }
+
+    /// Stops every call.
+    pub(crate) fn stop_all(&self, cause: Cause) {
+        let stops: Vec<Stop> = self.lock().values().cloned().collect();
+        stops.iter().for_each(|stop| stop.stop(cause));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Stop>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.calls.lock().remove(&self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_id_is_in_use_exactly_as_long_as_its_call() {
+        let calls = Calls::default();
+        let call = calls.begin(Some("a".to_owned()), Duration::from_secs(1)).expect("free");
+        assert!(matches!(calls.begin(Some("a".to_owned()), Duration::from_secs(1)), Err(Error::QueryIdInUse(_))));
+        assert!(calls.cancel("a"));
+        assert_eq!(call.stop.stopped().await.cause, Cause::CancelRequested);
+        drop(call);
+        assert!(!calls.cancel("a"));
+        calls.begin(Some("a".to_owned()), Duration::from_secs(1)).expect("free again");
+    }
+}

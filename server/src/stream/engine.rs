@@ -1,0 +1,171 @@
+//! What all calls share, and how each is started: admission first, then a task of its own.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::oneshot;
+use tokio_stream::StreamExt as _;
+use tokio_util::task::TaskTracker;
+
+use super::{
+    calls::{Call, Calls},
+    outbox::{self, Events, Outbox},
+    plans::Plans,
+    read::{Measures, Read, describe_only, millis, since},
+};
+use crate::{
+    admission::{Admission, Permit},
+    db::Database,
+    error::Error,
+    plan::{
+        Described, Source,
+        request::{ReadOptions, Statement},
+    },
+    stop::StopOnDrop,
+};
+
+/// How many events may wait between the reading task and the caller: one, while the task fills the
+/// next. With that, it is at most two batches ahead.
+const AHEAD: usize = 1;
+/// Header, row and summary of a call that takes one row.
+const ONE_ROW: usize = 3;
+
+/// What all calls share.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(crate) database: Database,
+    pub(crate) admission: Admission,
+    pub(crate) plans: Plans,
+    pub(crate) calls: Calls,
+    /// Every task that may hold a connection; the drain waits for them.
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stall_timeout: Duration,
+}
+
+impl Engine {
+    /// Starts a stream. Answers once the first event is there, so that an error before the first row
+    /// is an error of the call itself.
+    pub(crate) async fn stream(
+        self: &Arc<Self>,
+        call: Call,
+        statement: Statement,
+        options: ReadOptions,
+    ) -> Result<impl tokio_stream::Stream<Item = <Events as tokio_stream::Stream>::Item> + use<>, Error> {
+        let mut events = self.start(call, statement, options, false).await?;
+        let first = events.next().await.unwrap_or_else(|| Err(Error::Internal("no event".to_owned())))?;
+        Ok(tokio_stream::once(Ok(first)).chain(events))
+    }
+
+    /// Starts a call that takes one row.
+    pub(crate) async fn one_row(
+        self: &Arc<Self>,
+        call: Call,
+        statement: Statement,
+        options: ReadOptions,
+    ) -> Result<Events, Error> {
+        self.start(call, statement, options, true).await
+    }
+
+    /// Describes a statement.
+    pub(crate) async fn describe(self: &Arc<Self>, call: Call, source: Source) -> Result<Arc<Described>, Error> {
+        let permit = self.admission.enter(&call.stop).await;
+        let (answer, described) = oneshot::channel();
+        let stop = call.stop.clone();
+        let _stop_on_drop = StopOnDrop(stop.clone());
+        let engine = self.clone();
+        self.tasks.spawn(async move {
+            let result = match permit {
+                Ok(_permit) => describe_only(&engine, &call, &source).await,
+                Err(error) => Err(error),
+            };
+            log("describe", &call, source.label(), &Measures::default(), result.as_ref().err());
+            let _ = answer.send(result);
+        });
+        match stop.unless_stopped(described).await? {
+            Ok(result) => result,
+            Err(_) => Err(Error::Internal("the describing task ended without an outcome".to_owned())),
+        }
+    }
+
+    async fn start(
+        self: &Arc<Self>,
+        call: Call,
+        statement: Statement,
+        options: ReadOptions,
+        one_row: bool,
+    ) -> Result<Events, Error> {
+        let permit = match self.admission.enter(&call.stop).await {
+            Ok(permit) => permit,
+            Err(error) => {
+                log(kind(one_row), &call, statement.source.label(), &Measures::default(), Some(&error));
+                return Err(error);
+            }
+        };
+        let capacity = if one_row { ONE_ROW } else { AHEAD };
+        let (outbox, events) = outbox::pair(&call.stop, self.stall_timeout, capacity);
+        let task = Task { engine: self.clone(), call, statement, options, one_row, outbox, permit };
+        self.tasks.spawn(task.run());
+        Ok(events)
+    }
+}
+
+/// The task of one call.
+struct Task {
+    engine: Arc<Engine>,
+    call: Call,
+    statement: Statement,
+    options: ReadOptions,
+    one_row: bool,
+    outbox: Outbox,
+    permit: Permit,
+}
+
+impl Task {
+    async fn run(self) {
+        let Self { engine, call, statement, options, one_row, mut outbox, permit } = self;
+        let mut read = Read {
+            engine: &engine,
+            call: &call,
+            statement: &statement,
+            options: &options,
+            one_row,
+            outbox: &mut outbox,
+            measures: Measures::default(),
+        };
+        let result = read.run().await;
+        let measures = read.measures;
+        log(kind(one_row), &call, statement.source.label(), &measures, result.as_ref().err());
+        if let Err(error) = result {
+            if error.is_database_unavailable() {
+                engine.database.suspect();
+            }
+            outbox.fail(error);
+        }
+        outbox.taken().await;
+        drop(permit);
+    }
+}
+
+const fn kind(one_row: bool) -> &'static str {
+    if one_row { "row" } else { "stream" }
+}
+
+/// The one line of a call. No SQL text, no values.
+fn log(kind: &str, call: &Call, statement: &str, measures: &Measures, error: Option<&Error>) {
+    let Measures { sent, queued, database, encode, client_wait } = measures;
+    let outcome = error.map_or("OK", Error::reason_name);
+    tracing::info!(
+        kind,
+        query_id = %call.id,
+        statement,
+        outcome,
+        rows = sent.rows,
+        bytes = sent.bytes,
+        queued_ms = millis(*queued),
+        database_ms = millis(*database),
+        encode_ms = millis(*encode),
+        client_wait_ms = millis(*client_wait),
+        total_ms = since(call.started),
+        cause = error.and_then(Error::cause),
+        "call"
+    );
+}

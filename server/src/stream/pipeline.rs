@@ -1,0 +1,218 @@
+//! Rows from the cursor, through the encoder, into the outbox; and the measures of all that.
+
+use std::{sync::Arc, time::Duration};
+
+use rowstream_contract::{
+    rows::Batch,
+    v1::{self, stream_query_response::Event},
+};
+use sqlx::postgres::PgRow;
+use tokio::time::Instant;
+
+use super::outbox::Outbox;
+use crate::{
+    admission::{Admission, Memory},
+    cursor::read::RowSink,
+    encode::{
+        Malformed,
+        batch::{BatchBuilder, RowError},
+    },
+    error::Error,
+    plan::{Described, request::ReadOptions},
+    stop::{Cause, Stop},
+};
+
+/// After this many rows the time of encoding is taken from every sixteenth row: reading the clock
+/// for each would cost as much as a short row.
+const TIMED_ROWS: i64 = 64;
+const SAMPLE: i64 = 16;
+/// Rows that have waited this long are sent although their batch is not full.
+const LINGER: Duration = Duration::from_millis(100);
+
+/// What has been sent.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sent {
+    pub(crate) rows: i64,
+    pub(crate) bytes: i64,
+    pub(crate) checksum: u32,
+}
+
+pub(crate) struct Pipeline<'a> {
+    builder: BatchBuilder,
+    described: Arc<Described>,
+    header: Option<v1::Header>,
+    outbox: &'a mut Outbox,
+    admission: &'a Admission,
+    stop: &'a Stop,
+    max_rows: i64,
+    row_limit: usize,
+    /// Memory for the batch that is being built.
+    memory: Option<Memory>,
+    batch_bytes: usize,
+    bytes: i64,
+    seen: i64,
+    last_sent: Instant,
+    pub(crate) sent: Sent,
+    pub(crate) truncated: bool,
+    pub(crate) encoding: Duration,
+    pub(crate) error: Option<Error>,
+}
+
+impl<'a> Pipeline<'a> {
+    pub(crate) fn new(
+        described: Arc<Described>,
+        header: v1::Header,
+        options: &ReadOptions,
+        admission: &'a Admission,
+        stop: &'a Stop,
+        outbox: &'a mut Outbox,
+    ) -> Self {
+        let codecs = described.columns.iter().map(|column| column.codec).collect();
+        Self {
+            builder: BatchBuilder::new(codecs, options.limits),
+            described,
+            header: Some(header),
+            outbox,
+            admission,
+            stop,
+            max_rows: options.max_rows.unwrap_or(i64::MAX),
+            row_limit: options.limits.row_bytes,
+            memory: None,
+            batch_bytes: options.limits.bytes,
+            bytes: 0,
+            seen: 0,
+            last_sent: Instant::now(),
+            sent: Sent::default(),
+            truncated: false,
+            encoding: Duration::ZERO,
+            error: None,
+        }
+    }
+
+    /// How many rows may still come; one more than may be sent tells whether there are more.
+    pub(crate) fn limit(&self) -> Option<i64> {
+        (self.max_rows < i64::MAX).then(|| self.max_rows - self.builder.row_count() + 1)
+    }
+
+    /// Whether nothing has gone to the caller yet.
+    pub(crate) fn untouched(&self) -> bool {
+        self.header.is_some()
+    }
+
+    /// After a fetch: sends what is there if it is the first, or has waited for long.
+    pub(crate) async fn end_of_fetch(&mut self) {
+        if self.untouched() || self.last_sent.elapsed() > LINGER {
+            self.builder.close();
+        }
+        self.drain().await;
+    }
+
+    /// Sends everything that is left, the header if there was no row, and the summary.
+    pub(crate) async fn finish(&mut self, mut summary: v1::Summary, started: Instant) {
+        self.builder.close();
+        self.drain().await;
+        self.send_header().await;
+        summary.row_count = self.sent.rows;
+        summary.byte_count = self.sent.bytes;
+        summary.checksum = self.sent.checksum;
+        summary.truncated = self.truncated;
+        summary.encode = duration(self.encoding);
+        summary.client_wait = duration(self.outbox.waited);
+        summary.database = duration(self.database_time(started));
+        self.outbox.send(Event::Summary(summary), None).await;
+    }
+
+    /// What was neither encoding nor waiting for the caller.
+    pub(crate) fn database_time(&self, started: Instant) -> Duration {
+        started.elapsed().saturating_sub(self.encoding + self.outbox.waited)
+    }
+
+    async fn send_header(&mut self) {
+        if let Some(header) = self.header.take() {
+            self.outbox.send(Event::Header(header), None).await;
+        }
+    }
+
+    async fn send_batch(&mut self, batch: Batch) {
+        let body = &batch.rows.0;
+        let (rows, bytes) = (batch.row_count, body.len());
+        self.sent.checksum = crc32c::crc32c_append(self.sent.checksum, body);
+        // A row that is larger than a batch takes more of the budget than was set aside.
+        let memory = match self.memory.take() {
+            Some(memory) if bytes <= self.batch_bytes * 2 => Some(memory),
+            smaller => {
+                drop(smaller);
+                self.memory_for(bytes).await
+            }
+        };
+        self.outbox.send(Event::Batch(batch), memory).await;
+        self.sent.rows += rows;
+        self.sent.bytes += i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.last_sent = Instant::now();
+    }
+
+    async fn memory_for(&self, bytes: usize) -> Option<Memory> {
+        self.stop.unless_stopped(self.admission.memory(bytes)).await.ok().flatten()
+    }
+
+    fn fail(&mut self, error: RowError) {
+        self.error = Some(match error {
+            RowError::TooLarge { row, .. } => Error::RowTooLarge { row, limit: self.row_limit },
+            RowError::Shape => Error::SchemaChanged,
+            RowError::Malformed { row, column, kind } => {
+                let name = self.described.columns.get(column).map_or_else(String::new, |column| column.name.clone());
+                match kind {
+                    Malformed::Utf8 => Error::InvalidEncoding { row, column: name },
+                    Malformed::Binary => Error::Internal(format!("row {row}, column {name:?}: unexpected binary form")),
+                }
+            }
+        });
+        self.stop.stop(Cause::Failed);
+    }
+}
+
+impl RowSink for Pipeline<'_> {
+    fn push(&mut self, row: &PgRow) -> bool {
+        if self.stop.now().is_some() {
+            return false;
+        }
+        if self.builder.row_count() >= self.max_rows {
+            self.truncated = true;
+            return false;
+        }
+        let weight = match self.seen {
+            ..TIMED_ROWS => 1,
+            seen if seen % SAMPLE == 0 => SAMPLE,
+            _ => 0,
+        };
+        self.seen += 1;
+        let start = (weight > 0).then(Instant::now);
+        let result = self.builder.push(row);
+        if let Some(start) = start {
+            self.encoding += start.elapsed() * u32::try_from(weight).unwrap_or(1);
+        }
+        if let Err(error) = result {
+            self.fail(error);
+        }
+        self.builder.has_closed() || self.memory.is_none()
+    }
+
+    async fn drain(&mut self) {
+        while let Some(batch) = self.builder.next_closed() {
+            self.bytes += i64::try_from(batch.rows.0.len()).unwrap_or(i64::MAX);
+            self.send_header().await;
+            self.send_batch(batch).await;
+        }
+        if self.memory.is_none() && self.builder.is_building() && self.stop.now().is_none() {
+            self.memory = self.memory_for(self.batch_bytes).await;
+        }
+    }
+
+    fn bytes(&self) -> i64 {
+        self.bytes + i64::try_from(self.builder.building_bytes()).unwrap_or(i64::MAX)
+    }
+}
+
+fn duration(duration: Duration) -> Option<prost_types::Duration> {
+    duration.try_into().ok()
+}

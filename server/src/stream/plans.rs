@@ -1,0 +1,76 @@
+//! What PostgreSQL has told of statements seen before, so that they need not be described again.
+//!
+//! An entry can be out of date after DDL. Whoever uses one compares the first row with it
+//! (`cursor::read`), and describes again an empty result whose entry is older than [`FRESH`].
+
+use std::{sync::Arc, time::Duration};
+
+use quick_cache::{Weighter, sync::Cache};
+use tokio::time::Instant;
+
+use crate::plan::{Described, Source};
+
+/// All entries together, in bytes of SQL text and an estimate of the rest.
+const CAPACITY: u64 = 16 << 20;
+const ENTRY_OVERHEAD: usize = 4096;
+/// How long an entry is taken for true where no row shows that it is.
+const FRESH: Duration = Duration::from_secs(10);
+
+/// A described statement and when that was.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) described: Arc<Described>,
+    at: Instant,
+}
+
+impl Plan {
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.at.elapsed() < FRESH
+    }
+}
+
+#[derive(Clone)]
+struct ByText;
+
+impl Weighter<String, Plan> for ByText {
+    fn weight(&self, key: &String, _: &Plan) -> u64 {
+        (key.len() * 3 + ENTRY_OVERHEAD) as u64
+    }
+}
+
+/// The cache. Bounded by weight.
+pub(crate) struct Plans(Cache<String, Plan, ByText>);
+
+impl std::fmt::Debug for Plans {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Plans({} entries)", self.0.len())
+    }
+}
+
+impl Default for Plans {
+    fn default() -> Self {
+        Self(Cache::with_weighter(1024, CAPACITY, ByText))
+    }
+}
+
+impl Plans {
+    pub(crate) fn get(&self, source: &Source) -> Option<Plan> {
+        self.0.get(&key(source))
+    }
+
+    pub(crate) fn insert(&self, source: &Source, described: Described) -> Plan {
+        let plan = Plan { described: Arc::new(described), at: Instant::now() };
+        self.0.insert(key(source), plan.clone());
+        plan
+    }
+
+    pub(crate) fn forget(&self, source: &Source) {
+        self.0.remove(&key(source));
+    }
+}
+
+/// The text, and the types it is declared with: the same text with other types is another statement.
+fn key(source: &Source) -> String {
+    let types: Vec<&str> = source.declared_types().collect();
+    format!("{}\0{}", types.join(","), source.sql())
+}

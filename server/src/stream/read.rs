@@ -1,0 +1,251 @@
+//! The work of one call: transaction, plan, cursor, fetches, end. Runs in a task that is never
+//! dropped, and gives its connection back before it answers how it went.
+
+use std::sync::Arc;
+
+use rowstream_contract::v1;
+use tokio::time::{Duration, Instant};
+
+use super::{
+    calls::Call,
+    engine::Engine,
+    outbox::Outbox,
+    pipeline::{Pipeline, Sent},
+    plans::Plan,
+};
+use crate::{
+    cursor::{bind::bind, describe::describe, read::Cursor, session::Session},
+    error::{Error, SqlErrorKind},
+    plan::{
+        self, Column, Described, Source,
+        request::{ReadOptions, Statement},
+    },
+    stop::Phase,
+};
+
+/// What a read took, for the log.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Measures {
+    pub(crate) sent: Sent,
+    pub(crate) queued: Duration,
+    pub(crate) database: Duration,
+    pub(crate) encode: Duration,
+    pub(crate) client_wait: Duration,
+}
+
+/// How an attempt went: a plan that was out of date is worth another.
+enum Attempt {
+    Done,
+    Outdated,
+}
+
+pub(crate) struct Read<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) call: &'a Call,
+    pub(crate) statement: &'a Statement,
+    pub(crate) options: &'a ReadOptions,
+    pub(crate) one_row: bool,
+    pub(crate) outbox: &'a mut Outbox,
+    pub(crate) measures: Measures,
+}
+
+impl Read<'_> {
+    pub(crate) async fn run(&mut self) -> Result<(), Error> {
+        match self.attempt().await? {
+            Attempt::Done => Ok(()),
+            // The plan came from the cache and has been forgotten; the next one is described anew.
+            Attempt::Outdated => self.attempt().await.map(drop),
+        }
+    }
+
+    async fn attempt(&mut self) -> Result<Attempt, Error> {
+        let name = application_name(&self.call.id, self.statement.source.label());
+        let mut session = Session::begin(&self.engine.database, &self.call.stop, &name).await?;
+        self.measures.queued = session.acquired() - self.call.started;
+        let source = &self.statement.source;
+        let cached = self.engine.plans.get(source);
+        let from_cache = cached.is_some();
+        let plan = match cached {
+            Some(plan) => plan,
+            None => match describe(&mut session, &self.call.stop, source).await {
+                Ok(described) => self.engine.plans.insert(source, described),
+                Err(error) => {
+                    session.finish().await;
+                    return Err(of_named_query(source, error));
+                }
+            },
+        };
+        let (result, untouched) = self.read(session, &plan, from_cache).await;
+        match result {
+            Err(error) if from_cache && untouched && may_be_outdated(&error) => {
+                self.engine.plans.forget(source);
+                Ok(Attempt::Outdated)
+            }
+            Err(error) => Err(error),
+            Ok(()) => Ok(Attempt::Done),
+        }
+    }
+
+    /// Reads along a plan; answers also whether the caller has been sent nothing yet.
+    async fn read(&mut self, session: Session, plan: &Plan, from_cache: bool) -> (Result<(), Error>, bool) {
+        let started = session.acquired();
+        let mut cursor = match self.open(session, &plan.described).await {
+            Ok(cursor) => cursor,
+            Err(error) => return (Err(error), true),
+        };
+        let (engine, stop) = (self.engine, &self.call.stop);
+        let header = header(self.call, &plan.described.columns);
+        let described = plan.described.clone();
+        let mut pipeline = Pipeline::new(described, header, self.options, &engine.admission, stop, &mut *self.outbox);
+        let mut result = fetch_all(&mut cursor, &mut pipeline, self.call, self.one_row).await;
+        let untouched = pipeline.untouched();
+        let empty = untouched && result.is_ok();
+        if empty && from_cache && !plan.is_fresh() {
+            // No row has shown that the plan still holds.
+            result = Self::verify(&mut cursor, self.call, engine, &self.statement.source, plan).await;
+        }
+        let result = match (pipeline.error.take(), result) {
+            (Some(error), _) => Err(error),
+            (None, Ok(())) => {
+                let queued = self.measures.queued.try_into().ok();
+                pipeline.finish(v1::Summary { queued, ..v1::Summary::default() }, started).await;
+                stop.now().map_or(Ok(()), |stopped| Err(stopped.into()))
+            }
+            (None, failed) => failed,
+        };
+        let (sent, encode, database) = (pipeline.sent, pipeline.encoding, pipeline.database_time(started));
+        cursor.finish().await;
+        let client_wait = self.outbox.waited;
+        self.measures = Measures { sent, encode, database, client_wait, ..self.measures };
+        (result, untouched)
+    }
+
+    async fn open(&self, mut session: Session, described: &Arc<Described>) -> Result<Cursor, Error> {
+        let stop = &self.call.stop;
+        let opened = async {
+            let arguments =
+                plan::arrange(&self.statement.source, &self.statement.arguments, described.parameters.len())?;
+            bind(&mut session, stop, described, &arguments).await
+        };
+        match opened.await {
+            Ok(arguments) => {
+                let target = self.options.limits.bytes;
+                match Cursor::open(session, stop, described, Some(arguments), target).await {
+                    Ok(cursor) => Ok(cursor),
+                    Err((session, error)) => {
+                        session.finish().await;
+                        Err(error)
+                    }
+                }
+            }
+            Err(error) => {
+                session.finish().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn verify(
+        cursor: &mut Cursor,
+        call: &Call,
+        engine: &Engine,
+        source: &Source,
+        plan: &Plan,
+    ) -> Result<(), Error> {
+        call.stop.enter(Phase::Plan)?;
+        let now = describe(cursor.session(), &call.stop, source).await?;
+        let same = now.columns == plan.described.columns;
+        engine.plans.insert(source, now);
+        if same { Ok(()) } else { Err(Error::SchemaChanged) }
+    }
+}
+
+async fn fetch_all(cursor: &mut Cursor, pipeline: &mut Pipeline<'_>, call: &Call, one_row: bool) -> Result<(), Error> {
+    loop {
+        let fetched = if one_row {
+            cursor.fetch_one(&call.stop, pipeline).await?
+        } else {
+            let limit = pipeline.limit();
+            cursor.fetch(&call.stop, limit, pipeline).await?
+        };
+        if fetched.rows > 0 {
+            pipeline.end_of_fetch().await;
+        }
+        if fetched.done || one_row || pipeline.truncated {
+            return Ok(());
+        }
+    }
+}
+
+fn header(call: &Call, columns: &[Column]) -> v1::Header {
+    v1::Header {
+        query_id: call.id.clone(),
+        columns: columns.iter().map(wire_column).collect(),
+        deadline: Some(call.deadline.into()),
+    }
+}
+
+/// A column as the contract announces it.
+pub(crate) fn wire_column(column: &Column) -> v1::Column {
+    v1::Column { name: column.name.clone(), type_name: column.type_name.short.clone(), type_oid: column.type_name.oid }
+}
+
+/// What a DBA sees in `pg_stat_activity`; PostgreSQL cuts it at 63 bytes.
+fn application_name(id: &str, label: &str) -> String {
+    let mut name = format!("rowstream {id} {label}");
+    name.truncate(63);
+    name
+}
+
+/// Errors that a plan from the cache may owe to DDL since.
+fn may_be_outdated(error: &Error) -> bool {
+    match error {
+        Error::SchemaChanged | Error::InvalidParameter { .. } => true,
+        Error::Sql(sql) => matches!(sql.kind, SqlErrorKind::Statement | SqlErrorKind::Unsupported),
+        _ => false,
+    }
+}
+
+/// A named query that does not parse is the operator's mistake, not the caller's.
+fn of_named_query(source: &Source, error: Error) -> Error {
+    match (source, error) {
+        (Source::Named(query), Error::Sql(sql)) if sql.kind == SqlErrorKind::Statement => {
+            Error::QueryBroken { name: query.name.clone(), message: at_line(&query.sql, &sql.message, sql.position) }
+        }
+        (Source::Named(query), Error::StatementRefused { message, position, .. }) => {
+            Error::QueryBroken { name: query.name.clone(), message: at_line(&query.sql, &message, position) }
+        }
+        (_, error) => error,
+    }
+}
+
+/// A message with the line of a file that it is about.
+fn at_line(content: &str, message: &str, position: Option<usize>) -> String {
+    match position {
+        Some(position) => {
+            let before: String = content.chars().take(position.saturating_sub(1)).collect();
+            format!("line {}: {message}", before.matches('\n').count() + 1)
+        }
+        None => message.to_owned(),
+    }
+}
+
+/// Describes a statement for its own sake.
+pub(crate) async fn describe_only(engine: &Engine, call: &Call, source: &Source) -> Result<Arc<Described>, Error> {
+    let name = application_name(&call.id, source.label());
+    let mut session = Session::begin(&engine.database, &call.stop, &name).await?;
+    let described = describe(&mut session, &call.stop, source).await;
+    session.finish().await;
+    let described = described.map_err(|error| of_named_query(source, error))?;
+    Ok(engine.plans.insert(source, described).described)
+}
+
+/// The moment that a duration is measured to, in milliseconds with a fraction, for the log.
+pub(crate) fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// Time since a call began, for the log.
+pub(crate) fn since(start: Instant) -> f64 {
+    millis(start.elapsed())
+}
