@@ -1,1 +1,56 @@
-//! Client library of rowstream.
+//! Client library of rowstream: PostgreSQL result sets of any size as streams of rows.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), rowstream_client::Error> {
+//! use std::time::Duration;
+//! use futures_util::TryStreamExt;
+//!
+//! let client = rowstream_client::Client::builder(["http://127.0.0.1:50051"]).build()?;
+//! let mut rows = client
+//!     .query("orders_of_customer")
+//!     .bind_named("customer", 42)
+//!     .deadline(Duration::from_secs(30))
+//!     .stream()
+//!     .await?;
+//! while let Some(row) = rows.try_next().await? {
+//!     let (id, total): (i64, String) = (row.get("id")?, row.get("total")?);
+//!     println!("{id} {total}");
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The way of a call through this crate: [`Client`] picks a connection (`channel`), [`Call`] says
+//! what to run and by when, [`RowStream`] checks what arrives (`integrity`), [`decode`] reads values
+//! out of the bytes, and a [`sink`] prints them. [`Error`] is the one error type of all of them.
+//!
+//! Deliberately absent: retries, fan-out and TLS. A failed call is reported once, with what the
+//! server said about trying again ([`ServerError::retry_delay`]).
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod builder;
+mod call;
+mod channel;
+mod client;
+mod deadline;
+pub mod decode;
+mod description;
+mod error;
+mod integrity;
+pub mod sink;
+mod stream;
+mod value;
+
+pub use builder::ClientBuilder;
+pub use call::Call;
+pub use client::{Client, Health};
+pub use decode::{
+    Column, ColumnIndex, Columns, DecodeError, FromValue, ListRef, Row, RowBatch, RowRef, ValueError, ValueRef,
+};
+pub use description::{Description, Header, NamedQuery, Parameter, Summary};
+pub use error::{Error, ServerError};
+pub use rowstream_contract::reason::Reason;
+pub use stream::RowStream;
+pub use tonic::Code;
+pub use value::Value;

@@ -1,23 +1,48 @@
 //! What crosses all calls: the request id, the span, a panic turned into INTERNAL, load shedding.
-//!
-//! The pieces; `serve` stacks them.
 
 use std::any::Any;
 
 use http::{HeaderName, HeaderValue, Request, Response};
+use hyper::body::Incoming;
 use tonic::body::Body;
-use tower::{BoxError, load_shed::error::Overloaded};
-use tower_http::request_id::{MakeRequestId, RequestId};
+use tower::{
+    BoxError, ServiceBuilder, ServiceExt as _, limit::GlobalConcurrencyLimitLayer, load_shed::error::Overloaded,
+    util::BoxCloneSyncService,
+};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    request_id::{MakeRequestId, PropagateRequestIdLayer, RequestId, SetRequestIdLayer},
+    trace::TraceLayer,
+};
 use tracing::Span;
 
 use crate::service::status;
 
+/// All services under all layers.
+pub(crate) type Routes = BoxCloneSyncService<Request<Incoming>, Response<Body>, BoxError>;
+
+/// Puts the layers around the services, the outermost first. At most `max_calls` calls may be under way
+/// before their answer begins; the next one is refused at once.
+pub(crate) fn stack(routes: tonic::service::Routes, max_calls: usize) -> Routes {
+    let service = ServiceBuilder::new()
+        .layer(SetRequestIdLayer::new(REQUEST_ID, NewId))
+        .layer(TraceLayer::new_for_grpc().make_span_with(span))
+        .layer(PropagateRequestIdLayer::new(REQUEST_ID))
+        .layer(CatchPanicLayer::custom(panicked))
+        .map_result(shed)
+        .load_shed()
+        .layer(GlobalConcurrencyLimitLayer::new(max_calls))
+        .service(routes);
+    let service = service.map_request(|request: Request<Incoming>| request.map(Body::new));
+    BoxCloneSyncService::new(service.map_response(|response| response.map(Body::new)).map_err(Into::into))
+}
+
 /// The header that carries a request's id, both ways.
-pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Makes an id for a request that came without one.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct NewId;
+struct NewId;
 
 impl MakeRequestId for NewId {
     fn make_request_id<B>(&mut self, _: &Request<B>) -> Option<RequestId> {
@@ -26,14 +51,14 @@ impl MakeRequestId for NewId {
 }
 
 /// The span of a request.
-pub(crate) fn span<B>(request: &Request<B>) -> Span {
+fn span(request: &Request<Body>) -> Span {
     let id = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
     tracing::info_span!("request", id, method = request.uri().path())
 }
 
 /// What the caller is told of a panic.
 #[allow(clippy::needless_pass_by_value)] // the form that CatchPanicLayer asks for
-pub(crate) fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response<Body> {
+fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response<Body> {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
     tracing::error!(panic = text, "a handler panicked");
@@ -41,7 +66,7 @@ pub(crate) fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response<Body> {
 }
 
 /// What the caller is told when there is no room for its call at all.
-pub(crate) fn shed(result: Result<Response<Body>, BoxError>) -> Result<Response<Body>, BoxError> {
+fn shed(result: Result<Response<Body>, BoxError>) -> Result<Response<Body>, BoxError> {
     match result {
         Err(error) if error.is::<Overloaded>() => Ok(status::overloaded().into_http()),
         result => result,

@@ -11,7 +11,6 @@ mod cursor;
 mod db;
 mod encode;
 mod error;
-mod incoming;
 mod layers;
 mod plan;
 mod queries;
@@ -21,6 +20,7 @@ mod shutdown;
 mod stop;
 mod stream;
 mod telemetry;
+mod transport;
 
 pub use config::{Config, ConfigError};
 pub use serve::{ServeError, serve};

@@ -8,41 +8,28 @@ use rowstream_contract::{
 };
 use tokio::{net::TcpListener, sync::watch, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::transport::Server;
+use tonic::service::Routes;
 use tonic_health::{
     ServingStatus,
     pb::health_server::HealthServer,
     server::{HealthReporter, HealthService},
-};
-use tower::{ServiceBuilder, limit::GlobalConcurrencyLimitLayer};
-use tower_http::{
-    catch_panic::CatchPanicLayer,
-    request_id::{PropagateRequestIdLayer, SetRequestIdLayer},
-    trace::TraceLayer,
 };
 
 use crate::{
     admission::{Admission, AdmissionConfig},
     config::{Args, Config},
     db::{Database, DatabaseConfig, health},
-    incoming,
-    layers::{self, NewId, REQUEST_ID},
+    layers,
     plan::{Source, request::RequestPolicy},
     queries::Queries,
     service::{CallPolicy, Queryable},
     shutdown::drain,
     stream::{calls::Calls, engine::Engine, plans::Plans},
+    transport::{self, TransportConfig},
 };
 
-/// HTTP/2 flow-control windows for what callers send: requests are small.
-const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 1 << 20;
-/// Metadata of a request at most.
-const MAX_HEADER_BYTES: u32 = 16 * 1024;
 /// The largest request: SQL text and values.
 const MAX_REQUEST_BYTES: usize = 4 << 20;
-/// Streams that a caller has reset and that wait to be cleaned up, before the connection is closed.
-const MAX_PENDING_RESETS: usize = 64;
 /// Room for calls that hold no stream (ListQueries, CancelQuery, health) beside all that do or wait.
 const SPARE_CALLS: usize = 256;
 /// How long checking one named query may take.
@@ -64,9 +51,6 @@ pub enum ServeError {
     /// The reflection service does not accept the descriptors.
     #[error("reflection: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
-    /// The listener failed.
-    #[error(transparent)]
-    Transport(#[from] tonic::transport::Error),
 }
 
 /// Serves on `listener` until `shutdown` is cancelled and the calls under way have ended, at the
@@ -89,15 +73,14 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: Cancellation
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, "listening");
     }
-    let serving = transport(args, service, listener, shutdown.clone(), background.health)?;
-    let mut serving = tokio::spawn(serving);
-    tokio::select! {
-        () = shutdown.cancelled() => {}
-        ended = &mut serving => return ended.unwrap_or(Ok(())).map_err(ServeError::from),
-    }
+    let (connections, abort) = (TaskTracker::new(), CancellationToken::new());
+    let routes = routes(args, service, background.health)?;
+    transport::run(listener, routes, transport_config(args), connections.clone(), shutdown, abort.clone()).await;
     drain(&engine.tasks, &engine.calls, args.grace_period).await;
-    if timeout(FLUSH, &mut serving).await.is_err() {
-        serving.abort();
+    connections.close();
+    if timeout(FLUSH, connections.wait()).await.is_err() {
+        abort.cancel();
+        connections.wait().await;
     }
     background.end.cancel();
     tracing::info!("ended");
@@ -192,41 +175,27 @@ async fn check_queries(engine: Arc<Engine>, queries: Queries, mut healthy: watch
     }
 }
 
-/// The transport with all services and layers, ready to be run.
-fn transport(
-    args: &Args,
-    service: Queryable,
-    listener: TcpListener,
-    shutdown: CancellationToken,
-    health: HealthReporter,
-) -> Result<impl Future<Output = Result<(), tonic::transport::Error>> + Send + use<>, ServeError> {
+/// All services under all layers, the outermost first.
+fn routes(args: &Args, service: Queryable, health: HealthReporter) -> Result<layers::Routes, ServeError> {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
-    let layers = ServiceBuilder::new()
-        .layer(SetRequestIdLayer::new(REQUEST_ID, NewId))
-        .layer(TraceLayer::new_for_grpc().make_span_with(layers::span as fn(&http::Request<tonic::body::Body>) -> _))
-        .layer(PropagateRequestIdLayer::new(REQUEST_ID))
-        .layer(CatchPanicLayer::custom(layers::panicked as fn(_) -> _))
-        .map_result(layers::shed as fn(_) -> _)
-        .load_shed()
-        .layer(GlobalConcurrencyLimitLayer::new(args.max_streams + args.max_queue + SPARE_CALLS));
-    let router = Server::builder()
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_concurrent_streams(args.max_connection_streams)
-        .http2_max_header_list_size(MAX_HEADER_BYTES)
-        .http2_max_pending_accept_reset_streams(Some(MAX_PENDING_RESETS))
-        .http2_keepalive_interval(Some(args.keepalive_interval))
-        .http2_keepalive_timeout(Some(args.keepalive_timeout))
-        .layer(layers)
-        .add_service(QueryServiceServer::new(service).max_decoding_message_size(MAX_REQUEST_BYTES))
+    let routes = Routes::new(QueryServiceServer::new(service).max_decoding_message_size(MAX_REQUEST_BYTES))
         .add_service(HealthServer::new(HealthService::from_health_reporter(health)))
         .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?);
-    let incoming = incoming::connections(listener, args.max_connections);
-    Ok(async move { router.serve_with_incoming_shutdown(incoming, async move { shutdown.cancelled().await }).await })
+        .add_service(reflection().build_v1alpha()?)
+        .prepare();
+    Ok(layers::stack(routes, args.max_streams + args.max_queue + SPARE_CALLS))
+}
+
+fn transport_config(args: &Args) -> TransportConfig {
+    TransportConfig {
+        max_connections: args.max_connections,
+        max_connection_streams: args.max_connection_streams,
+        keepalive_interval: args.keepalive_interval,
+        keepalive_timeout: args.keepalive_timeout,
+    }
 }

@@ -1,7 +1,10 @@
 //! Asks PostgreSQL what a statement is, without running it: is it exactly one row-returning
 //! statement, what are its parameters, what are its columns.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use sqlx::{
     AssertSqlSafe, Column as _, Either, Executor as _, PgConnection, Row as _, SqlSafeStr as _, Statement as _,
@@ -25,7 +28,7 @@ pub(crate) async fn describe(session: &mut Session, stop: &Stop, source: &Source
     let (connection, guard) = session.split();
     let mut asking = Asking { connection: &mut connection.sql, guard, stop };
     let declared = asking.declared_types(source).await?;
-    let plain = sql::plain(source.sql());
+    let plain = sql::plain(source.sql()).after(&unique());
     let parameters = asking.classify(&plain, &declared).await?;
     if let Source::Named(query) = source
         && parameters.len() != query.parameters.len()
@@ -176,6 +179,13 @@ impl Asking<'_> {
         let query = sqlx::raw_sql(AssertSqlSafe(sql));
         self.guard.run(self.stop, CallerText::NONE, query.fetch_all(&mut *self.connection)).await
     }
+}
+
+/// A comment that makes a text new to sqlx: it remembers what a text was described as, and would answer
+/// the same after DDL.
+fn unique() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!("/*{}*/\n", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// `None` where PostgreSQL has prepared the statement but sqlx does not know one of its types.

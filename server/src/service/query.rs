@@ -23,9 +23,6 @@ use crate::{
     stream::{calls::Call, engine::Engine, read::wire_column},
 };
 
-/// tonic has a timer of its own for `grpc-timeout`, which covers only a part of the call and answers
-/// CANCELLED. Ours covers all of it; it must be the first of the two.
-const AHEAD_OF_TONIC: Duration = Duration::from_millis(2);
 /// Sizes of a page of ListQueries: the default and the most.
 const PAGE: (usize, usize) = (100, 1000);
 
@@ -68,13 +65,12 @@ impl Queryable {
     }
 }
 
-/// The caller's timeout, a little shortened.
+/// The caller's timeout.
 fn asked_timeout(metadata: &MetadataMap) -> Result<Option<Duration>, Error> {
     let Some(value) = metadata.get(deadline::GRPC_TIMEOUT) else { return Ok(None) };
     let invalid = |message: String| Error::InvalidRequest { field: deadline::GRPC_TIMEOUT, message };
     let text = value.to_str().map_err(|error| invalid(error.to_string()))?;
-    let asked = deadline::parse(text).map_err(|error| invalid(error.to_string()))?;
-    Ok(Some(asked.saturating_sub(AHEAD_OF_TONIC.min(asked / 2))))
+    deadline::parse(text).map(Some).map_err(|error| invalid(error.to_string()))
 }
 
 type Answer<T> = Result<Response<T>, Status>;

@@ -1,0 +1,142 @@
+//! One call in the making: what to run, with which values, by when. Sending it is here too; what a
+//! stream does after its header is in `stream`.
+
+use std::{fmt, time::Duration};
+
+use rowstream_contract::v1::{DescribeQueryRequest, QueryRowRequest, Statement, StreamQueryRequest, statement::Source};
+
+use crate::{Client, Columns, Description, Error, Row, RowBatch, RowStream, Value, deadline::Deadline};
+
+/// A statement and how to run it; made by [`Client::query`] and [`Client::sql`]. Can be cloned and
+/// sent many times.
+#[derive(Clone)]
+#[must_use = "a call does nothing until it is sent"]
+pub struct Call {
+    client: Client,
+    statement: Statement,
+    options: Options,
+}
+
+/// What a call may leave to the server's defaults.
+#[derive(Clone, Debug, Default)]
+struct Options {
+    deadline: Option<Duration>,
+    max_rows: u64,
+    max_batch_rows: u32,
+    max_batch_bytes: u32,
+    query_id: String,
+}
+
+impl fmt::Debug for Call {
+    /// Leaves out the SQL and the values: they belong in no log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let query = match &self.statement.source {
+            Some(Source::Query(name)) => name,
+            _ => "(sql)",
+        };
+        f.debug_struct("Call").field("query", &query).field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl Call {
+    pub(crate) fn new(client: Client, source: Source) -> Self {
+        let statement = Statement { source: Some(source), ..Statement::default() };
+        Self { client, statement, options: Options::default() }
+    }
+
+    /// Gives the next positional parameter its value: the first call binds `$1`.
+    pub fn bind(mut self, value: impl Into<Value>) -> Self {
+        self.statement.parameters.push(value.into().into_wire());
+        self
+    }
+
+    /// Gives a parameter of a named query its value. Excludes [`bind`](Self::bind).
+    pub fn bind_named(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.statement.named_parameters.insert(name.into(), value.into().into_wire());
+        self
+    }
+
+    /// How long the whole call may take, from sending it to its last row: connecting, waiting in the
+    /// server, every fetch, and the time this side takes to read. Default: the server's.
+    pub fn deadline(mut self, timeout: Duration) -> Self {
+        self.options.deadline = Some(timeout);
+        self
+    }
+
+    /// The most rows to send; the summary says whether there were more. Default 0: no limit.
+    /// [`query_row`](Self::query_row) ignores it.
+    pub fn max_rows(mut self, rows: u64) -> Self {
+        self.options.max_rows = rows;
+        self
+    }
+
+    /// The most rows in one batch. Default 0: no limit by rows.
+    pub fn max_batch_rows(mut self, rows: u32) -> Self {
+        self.options.max_batch_rows = rows;
+        self
+    }
+
+    /// The size at which the server closes a batch, in bytes. Default 0: 256 KiB.
+    pub fn max_batch_bytes(mut self, bytes: u32) -> Self {
+        self.options.max_batch_bytes = bytes;
+        self
+    }
+
+    /// An id for this call, to find it in the server's log and in `pg_stat_activity`, and to cancel
+    /// it: 1 to 36 of the characters `A-Z a-z 0-9 . _ : -`. Default: the server makes one.
+    pub fn query_id(mut self, id: impl Into<String>) -> Self {
+        self.options.query_id = id.into();
+        self
+    }
+
+    /// Sends the call and waits for the header.
+    ///
+    /// # Errors
+    /// Whatever ended the call before its first row.
+    pub async fn stream(&self) -> Result<RowStream, Error> {
+        let deadline = Deadline::starting_now(self.options.deadline);
+        let (mut service, endpoint) = self.client.service();
+        let request = deadline.request(StreamQueryRequest {
+            statement: Some(self.statement.clone()),
+            max_rows: self.options.max_rows.try_into().unwrap_or(i64::MAX),
+            max_batch_rows: self.options.max_batch_rows.try_into().unwrap_or(i32::MAX),
+            max_batch_bytes: self.options.max_batch_bytes.try_into().unwrap_or(i32::MAX),
+            query_id: self.options.query_id.clone(),
+        });
+        let response = deadline.run(&endpoint, service.stream_query(request)).await?;
+        RowStream::open(response.into_inner(), deadline, endpoint).await
+    }
+
+    /// Sends the call for its first row only.
+    ///
+    /// # Errors
+    /// NOT_FOUND, reason NO_ROW, if there is none; any other failure of the call.
+    pub async fn query_row(&self) -> Result<Row, Error> {
+        let deadline = Deadline::starting_now(self.options.deadline);
+        let (mut service, endpoint) = self.client.service();
+        let request = deadline.request(QueryRowRequest {
+            statement: Some(self.statement.clone()),
+            query_id: self.options.query_id.clone(),
+        });
+        let response = deadline.run(&endpoint, service.query_row(request)).await?.into_inner();
+        let row = response.row.ok_or_else(|| Error::protocol("an answer without a row"))?;
+        let columns = Columns::from(response.columns);
+        RowBatch::of_one_row(columns, row.0)
+            .map_err(Error::protocol)?
+            .into_rows()
+            .next()
+            .ok_or_else(|| Error::protocol("an answer without a row"))
+    }
+
+    /// Asks what the statement takes and gives, and runs nothing. Bound values are ignored.
+    ///
+    /// # Errors
+    /// Any failure of the call.
+    pub async fn describe(&self) -> Result<Description, Error> {
+        let deadline = Deadline::starting_now(self.options.deadline);
+        let (mut service, endpoint) = self.client.service();
+        let statement = Statement { source: self.statement.source.clone(), ..Statement::default() };
+        let request = deadline.request(DescribeQueryRequest { statement: Some(statement) });
+        Description::try_from(deadline.run(&endpoint, service.describe_query(request)).await?.into_inner())
+    }
+}

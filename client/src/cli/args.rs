@@ -1,0 +1,173 @@
+//! The arguments as they are typed. What they mean together is settled by the commands.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Reads PostgreSQL result sets of any size through rowstream-server.
+#[derive(Debug, Parser)]
+#[command(name = "rowstream", version, after_help = super::exit::HELP)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Connection {
+    /// A server, as http://HOST:PORT; repeat it, or separate by commas, for several
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "ROWSTREAM_ENDPOINT",
+        value_delimiter = ',',
+        default_value = "http://127.0.0.1:50051"
+    )]
+    pub(crate) endpoint: Vec<String>,
+    /// How long the whole call may take, such as 30s or 5m [default: the server's]
+    #[arg(long, global = true, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(crate) deadline: Option<Duration>,
+    /// How long connecting may take [default: 10s]
+    #[arg(long, global = true, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(crate) connect_timeout: Option<Duration>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a query and print its rows
+    Query(Query),
+    /// Show the parameters and columns of a query, without running it
+    Describe(Describe),
+    /// List the server's named queries
+    Queries(ListFormat),
+    /// Ask whether the server serves queries: prints SERVING, or exits with 69
+    Health,
+    /// Cancel a running query, in PostgreSQL too
+    Cancel(Cancel),
+}
+
+/// What to run: exactly one of the two.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Source {
+    /// The SQL text, or - to read it from stdin; the server must allow ad-hoc SQL
+    #[arg(value_name = "SQL")]
+    pub(crate) sql: Option<String>,
+    /// The name of one of the server's named queries
+    #[arg(long = "query", value_name = "NAME")]
+    pub(crate) name: Option<String>,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = super::parameters::HELP)]
+pub(crate) struct Query {
+    #[command(flatten)]
+    pub(crate) source: Source,
+    /// A parameter: name=value for a named query; for SQL the value alone, $1 first
+    #[arg(short, long = "param", value_name = "[NAME=]VALUE", allow_hyphen_values = true)]
+    pub(crate) param: Vec<String>,
+    /// A parameter that is NULL, by name; for SQL by position, such as 2 for $2
+    #[arg(long, value_name = "NAME")]
+    pub(crate) null: Vec<String>,
+    /// How to print rows [default: table on a terminal, otherwise csv]
+    #[arg(long, short)]
+    pub(crate) format: Option<Format>,
+    /// Write to a file, which appears when it is complete; - is stdout
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Print at most so many rows
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_rows: Option<u64>,
+    /// An id of your own, to find and cancel this call by
+    #[arg(long, value_name = "ID")]
+    pub(crate) query_id: Option<String>,
+    /// Show no progress and no summary
+    #[arg(long, short, visible_alias = "no-progress")]
+    pub(crate) quiet: bool,
+    /// Print a summary to stderr: rows, bytes, and where the time went
+    #[arg(long, short, conflicts_with = "quiet")]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Aligned, for people
+    Table,
+    /// As PostgreSQL's COPY ... (FORMAT csv, HEADER): NULL is empty, an empty string is ""
+    Csv,
+    /// One JSON object a line; a repeated column name gets the suffix _2, _3, ...
+    Jsonl,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Describe {
+    #[command(flatten)]
+    pub(crate) source: Source,
+    #[command(flatten)]
+    pub(crate) format: ListFormat,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ListFormat {
+    /// How to print it
+    #[arg(long, short, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: TextOrJson,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TextOrJson {
+    /// For people
+    Text,
+    /// One JSON document
+    Json,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Cancel {
+    /// The query id, as --query-id gave it, or the server's log or pg_stat_activity shows it
+    pub(crate) query_id: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn endpoints_can_be_repeated_or_listed() {
+        let arguments = Arguments::try_parse_from([
+            "rowstream",
+            "health",
+            "--endpoint",
+            "http://a:1,http://b:1",
+            "--endpoint",
+            "http://c:1",
+        ])
+        .unwrap();
+        assert_eq!(arguments.connection.endpoint, ["http://a:1", "http://b:1", "http://c:1"]);
+    }
+
+    #[test]
+    fn a_query_is_sql_or_a_name_and_never_both_or_neither() {
+        for (arguments, valid) in [
+            (&["query", "select 1"][..], true),
+            (&["query", "--query", "q"], true),
+            (&["query"], false),
+            (&["query", "select 1", "--query", "q"], false),
+            (&["query", "select $1", "-p", "-1", "--quiet", "-v"], false),
+            (&["query", "select $1", "-p", "-1"], true),
+            (&["query", "select 1", "--max-rows", "0"], false),
+        ] {
+            let all = ["rowstream"].iter().chain(arguments);
+            assert_eq!(Arguments::try_parse_from(all).is_ok(), valid, "{arguments:?}");
+        }
+    }
+}

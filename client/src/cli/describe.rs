@@ -1,0 +1,83 @@
+//! `rowstream describe` and `rowstream queries`: what there is to run, and what it takes and gives.
+
+use std::fmt::Write as _;
+
+use rowstream_client::{Client, Description, NamedQuery, Parameter, sink::Visible};
+use serde::Serialize;
+
+use super::{
+    args::{Connection, Describe, ListFormat, TextOrJson},
+    failure::Failure,
+    print, query,
+};
+
+pub(crate) async fn statement(client: &Client, connection: &Connection, describe: Describe) -> Result<(), Failure> {
+    let (mut call, sql) = query::source(client, describe.source)?;
+    if let Some(deadline) = connection.deadline {
+        call = call.deadline(deadline);
+    }
+    let description = call.describe().await.map_err(|error| Failure::Call { error, sql })?;
+    match describe.format.format {
+        TextOrJson::Text => print(&description_text(&description)),
+        TextOrJson::Json => print_json(&description),
+    }
+}
+
+pub(crate) async fn queries(client: &Client, format: ListFormat) -> Result<(), Failure> {
+    let queries = client.list_queries().await?;
+    match format.format {
+        TextOrJson::Text => print(&queries.iter().map(query_text).collect::<String>()),
+        TextOrJson::Json => print_json(&queries),
+    }
+}
+
+fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    let json = serde_json::to_string_pretty(value).map_err(|error| Failure::output(None, error.into()))?;
+    print(&(json + "\n"))
+}
+
+fn description_text(description: &Description) -> String {
+    let mut text = String::new();
+    let mut line = |line: String| text.extend([line, "\n".to_owned()]);
+    if !description.description.is_empty() {
+        line(Visible(&description.description).to_string());
+    }
+    if let Some(deadline) = description.max_deadline {
+        line(format!("at most {}", humantime::format_duration(deadline)));
+    }
+    if let Some(rows) = description.max_rows {
+        line(format!("at most {rows} rows"));
+    }
+    line("parameters:".to_owned());
+    for parameter in &description.parameters {
+        line(format!("  ${} {}", parameter.position, parameter_text(parameter)));
+    }
+    line("columns:".to_owned());
+    for column in &description.columns {
+        line(format!("  {} {}", Visible(&column.name), Visible(&column.type_name)));
+    }
+    text
+}
+
+/// One query: a signature, and its description below.
+fn query_text(query: &NamedQuery) -> String {
+    let parameters: Vec<_> = query.parameters.iter().map(parameter_text).collect();
+    let mut text = format!("{}({})\n", Visible(&query.name), parameters.join(", "));
+    for line in query.description.lines() {
+        // Writing to a String does not fail.
+        let _ = writeln!(text, "    {}", Visible(line));
+    }
+    text
+}
+
+/// `name type`, with the default of an optional one: `since date = 2024-01-01`.
+fn parameter_text(parameter: &Parameter) -> String {
+    let name = Visible(&parameter.name);
+    let space = if parameter.name.is_empty() { "" } else { " " };
+    let default = match &parameter.default_value {
+        _ if parameter.required => String::new(),
+        Some(value) => value.as_text().map_or(" = NULL".to_owned(), |text| format!(" = {}", Visible(text))),
+        None => " = NULL".to_owned(),
+    };
+    format!("{name}{space}{}{default}", Visible(&parameter.type_name))
+}

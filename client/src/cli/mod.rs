@@ -1,0 +1,83 @@
+//! The command line: raw arguments (`args`) become a call of the library, its outcome becomes output
+//! and an exit code (`exit`).
+//!
+//! Data goes to stdout, everything else to stderr. The runtime has one thread: receiving and
+//! formatting take turns on it, and only writing the output has a thread of its own.
+
+mod args;
+mod control;
+mod describe;
+mod exit;
+mod failure;
+mod interrupt;
+mod parameters;
+mod progress;
+mod query;
+mod report;
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use clap::Parser as _;
+use rowstream_client::Client;
+
+use self::{
+    args::{Arguments, Command, Connection},
+    failure::Failure,
+    interrupt::Interrupts,
+};
+
+/// The whole program but for the process: parse, run, report.
+pub(crate) fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Nobody is left to be told that help could not be printed.
+            let _ = error.print();
+            return if error.use_stderr() { exit::USAGE.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    let outcome = run(arguments);
+    if let Err(failure) = &outcome {
+        // As above: stderr is gone.
+        let _ = report::write(failure, &mut io::stderr().lock());
+    }
+    outcome.map_or_else(|failure| exit::code(&failure).into(), |()| ExitCode::SUCCESS)
+}
+
+fn run(arguments: Arguments) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Start)?;
+    let outcome = runtime.block_on(dispatch(arguments));
+    // Do not wait for an output that nobody reads.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn dispatch(arguments: Arguments) -> Result<(), Failure> {
+    let Arguments { connection, command } = arguments;
+    let client = connect(&connection)?;
+    let mut interrupts = Interrupts::listen().map_err(Failure::Start)?;
+    match command {
+        Command::Query(query) => query::run(&client, &connection, query, &mut interrupts).await,
+        Command::Describe(describe) => interrupts.or_end(describe::statement(&client, &connection, describe)).await,
+        Command::Queries(format) => interrupts.or_end(describe::queries(&client, format)).await,
+        Command::Health => interrupts.or_end(control::health(&client)).await,
+        Command::Cancel(cancel) => interrupts.or_end(control::cancel(&client, cancel)).await,
+    }
+}
+
+fn connect(connection: &Connection) -> Result<Client, Failure> {
+    let mut builder = Client::builder(&connection.endpoint).connections_per_endpoint(1);
+    if let Some(timeout) = connection.connect_timeout {
+        builder = builder.connect_timeout(timeout);
+    }
+    Ok(builder.build()?)
+}
+
+/// Prints a small answer.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|source| Failure::output(None, source))
+}

@@ -1,0 +1,98 @@
+//! A failure in words, on stderr: what happened, where in the SQL, how to find it in the server's log,
+//! and what to try.
+
+use std::io::{self, Write};
+
+use rowstream_client::{Error, ServerError, sink::Visible};
+
+use super::failure::Failure;
+
+/// How much of a long line of SQL is shown around the error, in characters each side.
+const SHOWN_AROUND: usize = 40;
+
+/// Writes the report; nothing for what is no error to people.
+pub(crate) fn write(failure: &Failure, out: &mut impl Write) -> io::Result<()> {
+    match failure {
+        Failure::ClosedPipe => Ok(()),
+        Failure::Usage(message) => writeln!(out, "rowstream: {message}"),
+        Failure::Call { error, sql } => write_call(error, sql.as_deref(), out),
+        Failure::NotServing(told) => writeln!(out, "rowstream: the server says {told}"),
+        Failure::Start(source) => writeln!(out, "rowstream: cannot start: {source}"),
+        Failure::Input(source) => writeln!(out, "rowstream: cannot read stdin: {source}"),
+        Failure::Output { path: Some(path), source } => {
+            writeln!(out, "rowstream: cannot write {}: {source}", Visible(&path.to_string_lossy()))
+        }
+        Failure::Output { path: None, source } => writeln!(out, "rowstream: cannot write to stdout: {source}"),
+        Failure::Interrupted { rows: Some(1), .. } => writeln!(out, "rowstream: interrupted after 1 row"),
+        Failure::Interrupted { rows: Some(rows), .. } => writeln!(out, "rowstream: interrupted after {rows} rows"),
+        Failure::Interrupted { rows: None, .. } => writeln!(out, "rowstream: interrupted"),
+    }
+}
+
+fn write_call(error: &Error, sql: Option<&str>, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "rowstream: {}", Visible(&error.to_string()))?;
+    if let Some(server) = error.server() {
+        if let Some((sql, position)) = sql.zip(server.position()) {
+            write_position(sql, position, out)?;
+        }
+        let facts = facts(server);
+        if !facts.is_empty() {
+            writeln!(out, "{}", Visible(&facts.join(", ")))?;
+        }
+    }
+    match error.hint() {
+        Some(hint) => writeln!(out, "hint: {}", Visible(&hint)),
+        None => Ok(()),
+    }
+}
+
+fn facts(server: &ServerError) -> Vec<String> {
+    let facts = [
+        ("reason", server.reason_name()),
+        ("SQLSTATE", server.sqlstate()),
+        ("phase", server.phase()),
+        ("query id", server.query_id()),
+    ];
+    facts.into_iter().filter_map(|(name, value)| value.map(|value| format!("{name} {value}"))).collect()
+}
+
+/// Shows the line of the SQL with a caret under the position (characters from 1), as psql does.
+fn write_position(sql: &str, position: usize, out: &mut impl Write) -> io::Result<()> {
+    let before: Vec<char> = sql.chars().take(position - 1).collect();
+    let number = before.iter().filter(|char| **char == '\n').count() + 1;
+    let column = before.iter().rev().take_while(|char| **char != '\n').count();
+    let Some(line) = sql.lines().nth(number - 1) else { return Ok(()) };
+    let start = column.saturating_sub(SHOWN_AROUND);
+    let shown =
+        |from: usize, count: usize| Visible(&line.chars().skip(from).take(count).collect::<String>()).to_string();
+    let lead = format!("LINE {number}: {}{}", if start > 0 { "..." } else { "" }, shown(start, column - start));
+    writeln!(out, "{lead}{}", shown(column, SHOWN_AROUND))?;
+    writeln!(out, "{}^", " ".repeat(unicode_width::UnicodeWidthStr::width(lead.as_str())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(sql: &str, position: usize) -> String {
+        let mut out = Vec::new();
+        write_position(sql, position, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_caret_stands_under_the_position() {
+        assert_eq!(shown("select foo", 8), "LINE 1: select foo\n               ^\n");
+        assert_eq!(shown("select 1,\n  漢, foo", 16), "LINE 2:   漢, foo\n              ^\n");
+        assert_eq!(shown("select", 7), "LINE 1: select\n              ^\n");
+        assert_eq!(shown("select 1", 99), "LINE 1: select 1\n                ^\n");
+        assert_eq!(shown("", 1), "");
+    }
+
+    #[test]
+    fn a_long_line_is_cut_around_the_position() {
+        let sql = format!("select {} foo, {}", "x,".repeat(100), "y,".repeat(100));
+        let shown = shown(&sql, 209);
+        assert!(shown.starts_with("LINE 1: ...") && shown.lines().all(|line| line.len() < 120), "{shown}");
+    }
+}

@@ -1,0 +1,86 @@
+//! Counts what a stream delivers, and holds it against the summary.
+
+use rowstream_contract::v1;
+
+use crate::Error;
+
+/// Rows, bytes and CRC-32C of what has arrived so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) rows: u64,
+    pub(crate) bytes: u64,
+    checksum: u32,
+}
+
+impl Tally {
+    /// Counts a batch, which must begin where the one before ended.
+    pub(crate) fn add(&mut self, body: &[u8], rows: usize, row_count: i64, first_row: i64) -> Result<(), Error> {
+        let rows = rows as u64;
+        if u64::try_from(row_count) != Ok(rows) || rows == 0 {
+            return Err(Error::protocol(format!("a batch of {rows} rows says that it has {row_count}")));
+        }
+        if u64::try_from(first_row) != Ok(self.rows) {
+            return Err(Error::protocol(format!("a batch begins at row {first_row} after {} rows", self.rows)));
+        }
+        self.rows += rows;
+        self.bytes += body.len() as u64;
+        self.checksum = crc32c::crc32c_append(self.checksum, body);
+        Ok(())
+    }
+
+    /// Whether all that was sent has arrived unchanged.
+    pub(crate) fn check(&self, summary: &v1::Summary) -> Result<(), Error> {
+        let figure =
+            |figure: i64| u64::try_from(figure).map_err(|_| Error::protocol("a negative figure in the summary"));
+        for (quantity, sent, received) in [
+            ("row count", figure(summary.row_count)?, self.rows),
+            ("byte count", figure(summary.byte_count)?, self.bytes),
+            ("checksum", summary.checksum.into(), self.checksum.into()),
+        ] {
+            if sent != received {
+                return Err(Error::Checksum { quantity, sent, received });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary(row_count: i64, byte_count: i64, checksum: u32) -> v1::Summary {
+        v1::Summary { row_count, byte_count, checksum, ..v1::Summary::default() }
+    }
+
+    #[test]
+    fn the_checksum_does_not_depend_on_where_batches_end() {
+        let mut tally = Tally::default();
+        tally.add(b"12345", 2, 2, 0).unwrap();
+        tally.add(b"6789", 1, 1, 2).unwrap();
+        // The check value of CRC-32C in the catalogue of CRC algorithms: the nine digits.
+        tally.check(&summary(3, 9, 0xe306_9283)).unwrap();
+    }
+
+    #[test]
+    fn every_figure_that_differs_is_named() {
+        let mut tally = Tally::default();
+        tally.add(b"123456789", 3, 3, 0).unwrap();
+        for (summary, quantity) in [
+            (summary(4, 9, 0xe306_9283), "row count"),
+            (summary(3, 8, 0xe306_9283), "byte count"),
+            (summary(3, 9, 1), "checksum"),
+        ] {
+            assert!(tally.check(&summary).unwrap_err().to_string().contains(quantity));
+        }
+        assert!(matches!(tally.check(&summary(-1, 9, 0)), Err(Error::Protocol(_))));
+    }
+
+    #[test]
+    fn a_batch_that_does_not_continue_the_count_is_refused() {
+        let mut tally = Tally::default();
+        for (rows, row_count, first_row) in [(1, 1, 1), (1, 2, 0), (1, -1, 0), (0, 0, 0), (1, 1, -1)] {
+            assert!(tally.add(b"", rows, row_count, first_row).is_err());
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! HTTP/2 connections: accepted up to a bound, hardened, and ended gracefully.
+//!
+//! Not tonic's own transport: its timer for `grpc-timeout` cannot be turned off, covers only a part of
+//! a call, and answers CANCELLED; on a busy machine it now and then fires before ours, which covers
+//! all of it. And it knows neither a bound on connections nor a pause when file descriptors run out.
+
+use std::{io, sync::Arc, time::Duration};
+
+use http::{Request, Response};
+use hyper::{body::Incoming, server::conn::http2};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::{BoxError, Service};
+
+/// How long accepting pauses after an error that is about the process, not about one connection.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How long a new connection may be silent before its first bytes.
+const FIRST_BYTES: Duration = Duration::from_secs(10);
+/// HTTP/2 flow-control windows for what callers send: requests are small.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 1 << 20;
+/// Bytes of one stream's answers that may lie between the encoder and the socket.
+const SEND_BUFFER: usize = 256 * 1024;
+/// Metadata of a request at most.
+const MAX_HEADER_BYTES: u32 = 16 * 1024;
+/// Streams that a caller has reset and that wait to be cleaned up, before the connection is closed.
+const MAX_PENDING_RESETS: usize = 64;
+
+/// The bounds that are the operator's to choose.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TransportConfig {
+    pub(crate) max_connections: usize,
+    pub(crate) max_connection_streams: u32,
+    pub(crate) keepalive_interval: Duration,
+    pub(crate) keepalive_timeout: Duration,
+}
+
+/// Accepts and serves connections until `shutdown`; those that are open then end with their last call.
+/// `connections` tracks them, and `abort` ends them whatever they do.
+pub(crate) async fn run<S, B>(
+    listener: TcpListener,
+    service: S,
+    config: TransportConfig,
+    connections: TaskTracker,
+    shutdown: CancellationToken,
+    abort: CancellationToken,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = BoxError> + Clone + Send + 'static,
+    S::Future: Send,
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    let permits = Arc::new(Semaphore::new(config.max_connections));
+    let http2 = builder(config);
+    loop {
+        // Beyond the bound, connections wait in the listen queue.
+        let accepting = async { (permits.clone().acquire_owned().await, accept(&listener).await) };
+        let (permit, stream) = tokio::select! {
+            () = shutdown.cancelled() => return,
+            accepted = accepting => accepted,
+        };
+        let connection = connection(stream, http2.clone(), service.clone(), shutdown.clone());
+        let abort = abort.clone();
+        connections.spawn(async move {
+            let _permit = permit;
+            abort.run_until_cancelled(connection).await;
+        });
+    }
+}
+
+fn builder(config: TransportConfig) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(config.max_connection_streams)
+        .max_header_list_size(MAX_HEADER_BYTES)
+        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+        .max_send_buf_size(SEND_BUFFER)
+        .keep_alive_interval(config.keepalive_interval)
+        .keep_alive_timeout(config.keepalive_timeout);
+    builder
+}
+
+async fn connection<S, B>(
+    stream: TcpStream,
+    http2: http2::Builder<TokioExecutor>,
+    service: S,
+    shutdown: CancellationToken,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = BoxError> + Clone + Send + 'static,
+    S::Future: Send,
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    if !matches!(timeout(FIRST_BYTES, stream.readable()).await, Ok(Ok(()))) {
+        return;
+    }
+    let connection = http2.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                // Without it, the last bytes of a message wait for an acknowledgement.
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "TCP_NODELAY");
+                }
+                return stream;
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept connections; trying again");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}

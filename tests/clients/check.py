@@ -1,0 +1,40 @@
+"""Runs all checks of real clients: check.py POSTGRES SERVER (the paths of two programs)."""
+
+import sys
+import traceback
+
+import grpc
+
+import buf_checks
+import programs
+import python_checks
+from reflected import wait_until_reachable
+
+
+def run(client, checks):
+    """Runs every public method of `checks`, prints a line for each, and returns how many failed."""
+    failed = 0
+    for name, check in vars(type(checks)).items():
+        if name.startswith("_"):
+            continue
+        try:
+            check(checks)
+            print(f"ok    {client}: {check.__doc__}", flush=True)
+        except Exception:
+            failed += 1
+            traceback.print_exc()
+            print(f"FAIL  {client}: {check.__doc__}", flush=True)
+    return failed
+
+
+def main(postgres, server):
+    with programs.postgres(postgres) as url, programs.server(server, url) as address:
+        with grpc.insecure_channel(address) as channel:
+            wait_until_reachable(channel)
+            failed = run("grpcio", python_checks.Checks(channel))
+        failed += run("buf curl", buf_checks.Checks(address))
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,148 @@
+//! One absolute deadline a call, in whichever phase it passes, felt by PostgreSQL, too.
+
+use std::time::Duration;
+
+use rowstream_contract::v1::stream_query_response::Event;
+use tonic::{Code, Status};
+
+use crate::harness::{Pair, fact, reason, sql, within};
+
+const SOON: Duration = Duration::from_millis(400);
+
+async fn first_error(pair: &Pair, text: &str, timeout: Duration) -> Status {
+    let mut raw = pair.raw().await;
+    match raw.stream_query(within(timeout, sql(text))).await {
+        Err(status) => status,
+        Ok(stream) => {
+            let mut stream = stream.into_inner();
+            loop {
+                match stream.message().await {
+                    Ok(Some(_)) => {}
+                    Ok(None) => panic!("the stream ended without an error"),
+                    Err(status) => return status,
+                }
+            }
+        }
+    }
+}
+
+fn assert_deadline(status: &Status, phase: &str) {
+    assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
+    assert_eq!(reason(status), "DEADLINE_EXCEEDED");
+    assert_eq!(fact(status, "phase").as_deref(), Some(phase));
+}
+
+#[tokio::test]
+async fn a_deadline_in_the_queue_for_a_connection_is_told_as_such() {
+    let pair = Pair::with(&["--pool-max", "1"]).await;
+    let client = pair.client();
+    let blocker = tokio::spawn(async move { client.sql("select pg_sleep(60) /* holds */").query_row().await });
+    pair.until_active("/* holds */").await;
+    assert_deadline(&first_error(&pair, "select 1", SOON).await, "QUEUE");
+    blocker.abort();
+    pair.assert_settled().await;
+}
+
+#[tokio::test]
+async fn a_deadline_in_the_queue_for_a_stream_is_told_as_such() {
+    let pair = Pair::with(&["--max-streams", "1"]).await;
+    let client = pair.client();
+    let blocker = tokio::spawn(async move { client.sql("select pg_sleep(60) /* holds */").query_row().await });
+    pair.until_active("/* holds */").await;
+    assert_deadline(&first_error(&pair, "select 1", SOON).await, "QUEUE");
+    blocker.abort();
+}
+
+#[tokio::test]
+async fn a_deadline_while_planning_waits_for_a_lock_ends_the_wait_in_postgresql() {
+    let pair = Pair::start().await;
+    pair.psql("create table locked (i int)");
+    let locker = Locker::start(&pair).await;
+    assert_deadline(&first_error(&pair, "select * from locked", SOON).await, "PLAN");
+    locker.release(&pair).await;
+    pair.assert_settled().await;
+}
+
+#[tokio::test]
+async fn a_deadline_in_the_first_fetch_is_a_plain_error_and_ends_the_statement() {
+    let pair = Pair::start().await;
+    assert_deadline(&first_error(&pair, "select pg_sleep(60)", SOON).await, "FETCH");
+    pair.assert_settled().await;
+}
+
+#[tokio::test]
+async fn a_deadline_between_rows_cuts_the_stream_and_ends_the_statement() {
+    let pair = Pair::start().await;
+    let slow = "select i, pg_sleep(case when i > 64 then 0.05 else 0 end) from generate_series(1, 100000) i";
+    assert_deadline(&first_error(&pair, slow, SOON).await, "FETCH");
+    pair.assert_settled().await;
+}
+
+#[tokio::test]
+async fn a_deadline_while_the_caller_does_not_read_is_told_when_it_returns() {
+    let pair = Pair::start().await;
+    let mut raw = pair.raw().await;
+    let many = "select i, repeat('x', 1000) from generate_series(1, 200000) i";
+    let mut stream = raw.stream_query(within(SOON, sql(many))).await.expect("headers").into_inner();
+    pair_is_idle_after_the_deadline(&pair).await;
+    let status = loop {
+        match stream.message().await {
+            Ok(Some(message)) => assert!(!matches!(message.event, Some(Event::Summary(_)))),
+            Ok(None) => panic!("the stream ended without an error"),
+            Err(status) => break status,
+        }
+    };
+    assert_deadline(&status, "SEND");
+    pair.assert_settled().await;
+}
+
+async fn pair_is_idle_after_the_deadline(pair: &Pair) {
+    tokio::time::sleep(SOON).await;
+    pair.assert_settled().await;
+}
+
+#[tokio::test]
+async fn the_servers_maximum_and_the_named_querys_own_limit_bound_the_caller() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = "-- max_deadline: 300ms\nselect pg_sleep(60)";
+    std::fs::write(folder.path().join("slow.sql"), file).expect("written");
+    let folder = folder.path().to_str().expect("UTF-8");
+    let pair = Pair::with(&["--queries", folder, "--max-deadline", "700ms", "--default-deadline", "500ms"]).await;
+    assert_deadline(&first_error(&pair, "select pg_sleep(60)", Duration::from_secs(60)).await, "FETCH");
+    let row = pair.client().query("slow").deadline(Duration::from_secs(60)).query_row().await;
+    assert_eq!(row.expect_err("too slow").code(), rowstream_client::Code::DeadlineExceeded);
+    let status = pair.raw().await.stream_query(sql("select pg_sleep(60)")).await.expect_err("the default applies");
+    assert_deadline(&status, "FETCH");
+    pair.assert_settled().await;
+}
+
+#[tokio::test]
+async fn a_timeout_of_nothing_is_answered_and_a_malformed_one_is_refused() {
+    let pair = Pair::start().await;
+    assert_deadline(&first_error(&pair, "select 1", Duration::ZERO).await, "QUEUE");
+    let mut request = tonic::Request::new(sql("select 1"));
+    request.metadata_mut().insert("grpc-timeout", "soon".parse().expect("ASCII"));
+    let status = pair.raw().await.stream_query(request).await.expect_err("refused");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "INVALID_REQUEST"));
+}
+
+/// Holds an ACCESS EXCLUSIVE lock on the table `locked` from a session of its own.
+struct Locker(std::process::Child);
+
+impl Locker {
+    async fn start(pair: &Pair) -> Self {
+        let sql = "begin; lock table locked; select pg_sleep(60) /* the locker */";
+        let psql = rowstream_testkit::Postgres::shared().bin("psql");
+        let mut command = std::process::Command::new(psql);
+        command.args(["-X", "-q", "-c", sql, &pair.database.url()]);
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        let child = command.spawn().expect("psql");
+        pair.until_active("/* the locker */").await;
+        Self(child)
+    }
+
+    async fn release(mut self, pair: &Pair) {
+        pair.psql("select pg_terminate_backend(pid) from pg_stat_activity where query like '%/* the locker */%' and pid <> pg_backend_pid()");
+        self.0.wait().expect("psql ends");
+    }
+}

@@ -1,0 +1,47 @@
+# Owns one PostgreSQL cluster, and lives exactly as long as whoever holds the other end of its stdin.
+#
+#   sh watchdog.sh BIN DIR [SETTING...]
+#
+# Commands come as lines on stdin, each is answered by one line on stdout. The end of stdin, which the
+# kernel brings about however the other side dies, stops the server and removes DIR.
+
+trap '' PIPE
+bin=$1 dir=$2
+shift 2
+pid=
+
+start() {
+    "$bin/postgres" -D "$dir/data" "$@" >>"$dir/log" 2>&1 &
+    pid=$!
+}
+
+stop() {
+    if [ -n "$pid" ]; then
+        kill -s "$1" "$pid" 2>/dev/null
+        wait "$pid"
+        pid=
+    fi
+}
+
+if "$bin/initdb" -D "$dir/data" -U postgres --auth=trust --no-sync --locale=C --encoding=UTF8 >"$dir/log" 2>&1; then
+    start "$@"
+    echo "started $pid"
+else
+    echo failed
+fi
+
+while read -r command signal; do
+    case $command in
+    stop)
+        stop "$signal"
+        echo stopped
+        ;;
+    start)
+        start "$@"
+        echo "started $pid"
+        ;;
+    esac
+done
+
+stop QUIT
+rm -rf "$dir"
