@@ -141,6 +141,13 @@ fn a_deadline_ends_the_call_on_both_sides() {
     expect(&fake.endpoint, &["query", "--query", "silent", "--deadline", "50ms"], 124, "the deadline of 50ms passed");
     fake.wait_until_dropped();
     expect(&fake.endpoint, &["query", "--query", "never", "--deadline", "50ms"], 124, "the deadline of 50ms passed");
+    // A server that accepts connections and says nothing: connecting is within the deadline too.
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", mute.local_addr().unwrap());
+    for command in [&["query", "select 1"][..], &["health"], &["queries"]] {
+        let arguments = [command, &["--deadline", "50ms"]].concat();
+        expect(&endpoint, &arguments, 124, "the deadline of 50ms passed");
+    }
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! The server's settings: flags and environment variables, checked once.
 
-use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
 use clap::{Parser, ValueEnum};
-use sqlx::{ConnectOptions as _, postgres::PgConnectOptions};
+
+use crate::db::{self, ConnectOptions};
 
 /// Serves PostgreSQL result sets of any size as gRPC streams.
 ///
@@ -121,7 +122,7 @@ pub(crate) enum LogFormat {
 #[derive(Clone)]
 pub struct Config {
     pub(crate) args: Args,
-    pub(crate) database: PgConnectOptions,
+    pub(crate) database: ConnectOptions,
 }
 
 impl fmt::Debug for Config {
@@ -170,11 +171,6 @@ impl Config {
         self.args.listen
     }
 
-    /// How to connect, with nothing of what is run in the log.
-    pub(crate) fn connect_options(&self) -> PgConnectOptions {
-        self.database.clone().application_name("rowstream").statement_cache_capacity(128).disable_statement_logging()
-    }
-
     fn check(args: Args) -> Result<Self, ConfigError> {
         let wrong = |message: String| Err(ConfigError::Value(message));
         if !args.listen.ip().is_loopback() && !args.allow_unauthenticated_remote {
@@ -211,10 +207,7 @@ impl Config {
                 return wrong(format!("{flag} {size} is not between {} and 2 GiB", ByteSize::b(least)));
             }
         }
-        // sqlx's message may quote the URL, and with it a password.
-        let scheme = ["postgres://", "postgresql://"].iter().any(|scheme| args.database_url.starts_with(scheme));
-        let database = PgConnectOptions::from_str(&args.database_url).ok().filter(|_| scheme);
-        let Some(database) = database else {
+        let Some(database) = db::connect_options(&args.database_url) else {
             return wrong("--database-url is not of the form postgres://user:password@host:port/database".to_owned());
         };
         Ok(Self { args, database })

@@ -26,7 +26,7 @@ pub(crate) type Routes = BoxCloneSyncService<Request<Incoming>, Response<Body>, 
 pub(crate) fn stack(routes: tonic::service::Routes, max_calls: usize) -> Routes {
     let service = ServiceBuilder::new()
         .layer(SetRequestIdLayer::new(REQUEST_ID, NewId))
-        .layer(TraceLayer::new_for_grpc().make_span_with(span))
+        .layer(TraceLayer::new_for_grpc().make_span_with(span).on_failure(()))
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         .layer(CatchPanicLayer::custom(panicked))
         .map_result(shed)

@@ -96,7 +96,7 @@ fn engine(config: &Config) -> Engine {
     let args = &config.args;
     Engine {
         database: Database::new(&DatabaseConfig {
-            options: config.connect_options(),
+            options: config.database.clone(),
             pool_max: args.pool_max,
             wait_timeout: args.queue_timeout,
             connect_timeout: args.connect_timeout,

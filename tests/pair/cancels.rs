@@ -88,7 +88,7 @@ async fn a_cancel_by_an_administrator_is_aborted_and_may_be_repeated() {
     let mut raw = pair.raw().await;
     let call = tokio::spawn(async move { raw.stream_query(sql(BEFORE_FIRST_ROW)).await });
     pair.until_active("generate_series").await;
-    pair.psql("select pg_cancel_backend(pid) from pg_stat_activity where application_name like 'rowstream % sql'");
+    pair.psql("select pg_cancel_backend(pid) from pg_stat_activity where application_name like 'rowstream % sql' and datname = current_database()");
     let status = call.await.expect("no panic").expect_err("cancelled");
     assert_eq!((status.code(), reason(&status).as_str()), (tonic::Code::Aborted, "ADMIN_CANCELLED"));
     pair.assert_settled().await;

@@ -142,7 +142,7 @@ impl Locker {
     }
 
     async fn release(mut self, pair: &Pair) {
-        pair.psql("select pg_terminate_backend(pid) from pg_stat_activity where query like '%/* the locker */%' and pid <> pg_backend_pid()");
+        pair.psql("select pg_terminate_backend(pid) from pg_stat_activity where query like '%/* the locker */%' and datname = current_database() and pid <> pg_backend_pid()");
         self.0.wait().expect("psql ends");
     }
 }

@@ -20,7 +20,7 @@ async fn a_backend_that_is_terminated_ends_its_call_alone() {
     let pair = Pair::with(&["--pool-max", "2"]).await;
     let mut raw = pair.raw().await;
     let mut stream = raw.stream_query(sql(ENDLESS)).await.expect("headers").into_inner();
-    pair.psql("select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'rowstream % sql'");
+    pair.psql("select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'rowstream % sql' and datname = current_database()");
     let status = loop {
         match stream.message().await {
             Ok(Some(_)) => {}

@@ -1,6 +1,6 @@
 //! The arguments as they are typed. What they mean together is settled by the commands.
 
-use std::{path::PathBuf, time::Duration};
+use std::{io, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -58,6 +58,16 @@ pub(crate) struct Source {
     /// The name of one of the server's named queries
     #[arg(long = "query", value_name = "NAME")]
     pub(crate) name: Option<String>,
+}
+
+impl Source {
+    /// Replaces the SQL text `-` by what stdin holds.
+    pub(crate) fn read_stdin(&mut self) -> io::Result<()> {
+        if self.sql.as_deref() == Some("-") {
+            self.sql = Some(io::read_to_string(io::stdin().lock())?);
+        }
+        Ok(())
+    }
 }
 
 #[derive(Args, Debug)]

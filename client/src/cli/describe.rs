@@ -1,19 +1,19 @@
 //! `rowstream describe` and `rowstream queries`: what there is to run, and what it takes and gives.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
 use rowstream_client::{Client, Description, NamedQuery, Parameter, sink::Visible};
 use serde::Serialize;
 
 use super::{
-    args::{Connection, Describe, ListFormat, TextOrJson},
+    args::{Describe, ListFormat, TextOrJson},
     failure::Failure,
     print, query,
 };
 
-pub(crate) async fn statement(client: &Client, connection: &Connection, describe: Describe) -> Result<(), Failure> {
-    let (mut call, sql) = query::source(client, describe.source)?;
-    if let Some(deadline) = connection.deadline {
+pub(crate) async fn statement(client: &Client, deadline: Option<Duration>, describe: Describe) -> Result<(), Failure> {
+    let (mut call, sql) = query::source(client, describe.source);
+    if let Some(deadline) = deadline {
         call = call.deadline(deadline);
     }
     let description = call.describe().await.map_err(|error| Failure::Call { error, sql })?;

@@ -9,10 +9,12 @@ pub(crate) const HELP: &str = "\
 Exit codes:
     0  done; also when the reader of the output closed it early
    64  wrong usage
-   65  the request is wrong: INVALID_ARGUMENT, OUT_OF_RANGE, FAILED_PRECONDITION, ALREADY_EXISTS, UNIMPLEMENTED
+   65  the request is wrong: INVALID_ARGUMENT, OUT_OF_RANGE, FAILED_PRECONDITION,
+       ALREADY_EXISTS, UNIMPLEMENTED
    66  not found: no such named query, or no row
    69  the server, or its database, cannot be reached or does not serve
-   70  something is broken: an incomplete or damaged stream, INTERNAL, UNKNOWN, DATA_LOSS
+   70  something is broken: an incomplete or damaged stream, INTERNAL, UNKNOWN,
+       DATA_LOSS
    74  the input or output failed
    75  try again: RESOURCE_EXHAUSTED, ABORTED, or cancelled by someone else
    77  not allowed: PERMISSION_DENIED, UNAUTHENTICATED

@@ -18,13 +18,14 @@ mod report;
 use std::{
     io::{self, Write as _},
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::Parser as _;
-use rowstream_client::Client;
+use rowstream_client::{Client, Error};
 
 use self::{
-    args::{Arguments, Command, Connection},
+    args::{Arguments, Command, Connection, Describe, Query},
     failure::Failure,
     interrupt::Interrupts,
 };
@@ -56,16 +57,27 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 async fn dispatch(arguments: Arguments) -> Result<(), Failure> {
-    let Arguments { connection, command } = arguments;
+    let Arguments { connection, mut command } = arguments;
     let client = connect(&connection)?;
+    if let Command::Query(Query { source, .. }) | Command::Describe(Describe { source, .. }) = &mut command {
+        // Before signals are listened for: this read can only be interrupted by ending the process.
+        source.read_stdin().map_err(Failure::Input)?;
+    }
     let mut interrupts = Interrupts::listen().map_err(Failure::Start)?;
+    let deadline = connection.deadline;
     match command {
         Command::Query(query) => query::run(&client, &connection, query, &mut interrupts).await,
-        Command::Describe(describe) => interrupts.or_end(describe::statement(&client, &connection, describe)).await,
-        Command::Queries(format) => interrupts.or_end(describe::queries(&client, format)).await,
-        Command::Health => interrupts.or_end(control::health(&client)).await,
-        Command::Cancel(cancel) => interrupts.or_end(control::cancel(&client, cancel)).await,
+        Command::Describe(describe) => interrupts.or_end(describe::statement(&client, deadline, describe)).await,
+        Command::Queries(format) => interrupts.or_end(within(deadline, describe::queries(&client, format))).await,
+        Command::Health => interrupts.or_end(within(deadline, control::health(&client))).await,
+        Command::Cancel(cancel) => interrupts.or_end(within(deadline, control::cancel(&client, cancel))).await,
     }
+}
+
+/// Bounds the calls that have no deadline of the caller's own.
+async fn within(deadline: Option<Duration>, work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let Some(timeout) = deadline else { return work.await };
+    tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| Err(Error::DeadlineExceeded { timeout }.into()))
 }
 
 fn connect(connection: &Connection) -> Result<Client, Failure> {

@@ -10,9 +10,10 @@ Parameters:
   rowstream query --query orders -p customer=42 -p since=2024-01-01 --null region
   rowstream query 'select $1::int, $2::text, $3::text' -p 1 --null 2 -p three
 
-  Values are text and are read as PostgreSQL reads the parameter's type. For a named query everything
-  behind the first = is the value, and `name=` is the empty string. For SQL the whole of -p is the value;
-  positions that --null names are left out when the others are counted.";
+  Values are text, read as PostgreSQL reads the parameter's type. For a named query
+  everything behind the first = is the value, and `name=` is the empty string. For SQL
+  the whole of -p is the value; positions that --null names are left out when the others
+  are counted.";
 
 /// Binds the values to a call of a named query.
 pub(crate) fn by_name(mut call: Call, params: &[String], nulls: &[String]) -> Result<Call, Failure> {

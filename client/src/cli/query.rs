@@ -1,7 +1,7 @@
 //! `rowstream query`: from the arguments to a job, and from the job's rows to its output.
 
 use std::{
-    io::{self, IsTerminal as _, Read as _, Write as _},
+    io::{self, IsTerminal as _, Write as _},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -127,7 +127,7 @@ impl Job {
         let path = query.output.filter(|path| path != Path::new("-"));
         let on_terminal = path.is_none() && io::stdout().is_terminal();
         let format = query.format.unwrap_or(if on_terminal { Format::Table } else { Format::Csv });
-        let (mut call, sql) = source(client, query.source)?;
+        let (mut call, sql) = source(client, query.source);
         call = match &sql {
             None => parameters::by_name(call, &query.param, &query.null)?,
             Some(_) => parameters::by_position(call, &query.param, &query.null)?,
@@ -162,16 +162,12 @@ impl Job {
 }
 
 /// The call of a source, and its SQL if it is ad hoc.
-pub(crate) fn source(client: &Client, source: Source) -> Result<(Call, Option<String>), Failure> {
+pub(crate) fn source(client: &Client, source: Source) -> (Call, Option<String>) {
     match (source.name, source.sql) {
-        (Some(name), _) => Ok((client.query(name), None)),
+        (Some(name), _) => (client.query(name), None),
         (None, sql) => {
-            let mut sql = sql.unwrap_or_default();
-            if sql == "-" {
-                sql.clear();
-                io::stdin().lock().read_to_string(&mut sql).map_err(Failure::Input)?;
-            }
-            Ok((client.sql(&sql), Some(sql)))
+            let sql = sql.unwrap_or_default();
+            (client.sql(&sql), Some(sql))
         }
     }
 }

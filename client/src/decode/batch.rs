@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::{
-    ColumnIndex, Columns, DecodeError, FromValue, InvalidUtf8, ValueRef, deserialize,
+    ColumnIndex, Columns, DecodeError, FromValue, InvalidUtf8, RawValue, ValueRef, deserialize,
     scan::{self, Malformed, Scan},
 };
 
@@ -242,12 +242,22 @@ impl<'a> RowRef<'a> {
     }
 
     /// The values, in order.
-    #[inline]
     pub fn values(&self) -> impl ExactSizeIterator<Item = Result<ValueRef<'a>, InvalidUtf8>> + use<'a> {
-        let batch = self.batch;
-        let width = batch.columns.len();
-        let offsets = &batch.scan.offsets[self.index * width..][..width];
-        offsets.iter().map(|offset| ValueRef::read(&batch.body, *offset))
+        let body = &self.batch.body;
+        self.offsets().iter().map(|offset| ValueRef::read(body, *offset))
+    }
+
+    /// The values, in order, their text unchecked.
+    #[inline]
+    pub(crate) fn raw_values(&self) -> impl ExactSizeIterator<Item = RawValue<'a>> + use<'a> {
+        let body = &self.batch.body;
+        self.offsets().iter().map(|offset| RawValue::read(body, *offset))
+    }
+
+    #[inline]
+    fn offsets(&self) -> &'a [u32] {
+        let width = self.batch.columns.len();
+        &self.batch.scan.offsets[self.index * width..][..width]
     }
 
     /// A value by position or name.
@@ -257,8 +267,8 @@ impl<'a> RowRef<'a> {
     pub fn value(&self, column: impl ColumnIndex) -> Result<ValueRef<'a>, DecodeError> {
         let columns = self.columns();
         let position = column.position(columns)?;
-        let offset = self.batch.scan.offsets[self.index * columns.len() + position];
-        ValueRef::read(&self.batch.body, offset).map_err(|error| DecodeError::value(&columns[position], error))
+        ValueRef::read(&self.batch.body, self.offsets()[position])
+            .map_err(|error| DecodeError::value(&columns[position], error))
     }
 
     /// A value by position or name, as a Rust type.

@@ -22,4 +22,5 @@ pub use column::{Column, ColumnIndex, Columns};
 pub use convert::FromValue;
 pub use error::{DecodeError, InvalidUtf8, ValueError};
 pub use scan::Malformed;
+pub(crate) use value::RawValue;
 pub use value::{ListIter, ListRef, ValueRef};

@@ -48,29 +48,58 @@ impl<'a> ValueRef<'a> {
         }
     }
 
-    /// Reads the value at an offset that `scan` found. Bytes that `scan` has not approved read as
-    /// NULL rather than panic.
+    /// Reads the value at an offset that `scan` found.
     #[inline]
     pub(super) fn read(bytes: &'a [u8], offset: u32) -> Result<Self, InvalidUtf8> {
+        Ok(match RawValue::read(bytes, offset) {
+            RawValue::Null => Self::Null,
+            RawValue::Bool(value) => Self::Bool(value),
+            RawValue::Int64(value) => Self::Int64(value),
+            RawValue::Double(value) => Self::Double(value),
+            RawValue::Text(bytes) => Self::Text(text(bytes)?),
+            RawValue::Bytes(bytes) => Self::Bytes(bytes),
+            RawValue::Numeric(bytes) => Self::Numeric(text(bytes)?),
+            RawValue::List(list) => Self::List(list),
+        })
+    }
+}
+
+/// A [`ValueRef`] whose text has not been proven to be UTF-8: for whoever goes over its bytes anyway.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum RawValue<'a> {
+    Null,
+    Bool(bool),
+    Int64(i64),
+    Double(f64),
+    Text(&'a [u8]),
+    Bytes(&'a [u8]),
+    Numeric(&'a [u8]),
+    List(ListRef<'a>),
+}
+
+impl<'a> RawValue<'a> {
+    /// Bytes that `scan` has not approved read as NULL rather than panic.
+    #[inline]
+    pub(super) fn read(bytes: &'a [u8], offset: u32) -> Self {
         if offset == NULL {
-            return Ok(Self::Null);
+            return Self::Null;
         }
         let mut at = offset as usize;
-        let Some(key) = bytes.get(at) else { return Ok(Self::Null) };
+        let Some(key) = bytes.get(at) else { return Self::Null };
         at += 1;
-        Ok(match *key {
+        match *key {
             BOOL_KEY => Self::Bool(scan::varint(bytes, &mut at).is_ok_and(|value| value != 0)),
             INT64_KEY => Self::Int64(scan::varint(bytes, &mut at).map_or(0, u64::cast_signed)),
             DOUBLE_KEY => {
                 let bits = bytes.get(at..at + 8).and_then(|bits| bits.try_into().ok()).unwrap_or_default();
                 Self::Double(f64::from_le_bytes(bits))
             }
-            TEXT_KEY => Self::Text(text(content(bytes, at))?),
-            NUMERIC_KEY => Self::Numeric(text(content(bytes, at))?),
+            TEXT_KEY => Self::Text(content(bytes, at)),
+            NUMERIC_KEY => Self::Numeric(content(bytes, at)),
             BYTES_KEY => Self::Bytes(content(bytes, at)),
             LIST_KEY => Self::List(ListRef { bytes: content(bytes, at) }),
             _ => Self::Null,
-        })
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 use super::{Sink, pgtext};
 use crate::{
     Columns, DecodeError, RowBatch,
-    decode::{InvalidUtf8, ValueRef},
+    decode::{InvalidUtf8, RawValue},
 };
 
 /// Writes CSV with a header line.
@@ -22,21 +22,21 @@ impl Sink for CsvSink {
             if index > 0 {
                 out.push(b',');
             }
-            write_field(column.name.as_bytes(), columns.len() == 1, out);
+            // A name is a String: its UTF-8 is beyond doubt.
+            let written = write_field(column.name.as_bytes(), columns.len() == 1, out);
+            debug_assert!(written.is_ok());
         }
         out.push(b'\n');
     }
 
     fn batch(&mut self, batch: &RowBatch, out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        let alone = self.float4.len() == 1;
         out.reserve(batch.body().len());
         for row in batch.iter() {
-            for (index, value) in row.values().enumerate() {
+            for (index, value) in row.raw_values().enumerate() {
                 if index > 0 {
                     out.push(b',');
                 }
-                value
-                    .and_then(|value| self.write_value(value, index, alone, out))
+                self.write_value(value, index, out)
                     .map_err(|error| DecodeError::value(&batch.columns()[index], error))?;
             }
             out.push(b'\n');
@@ -49,22 +49,19 @@ impl Sink for CsvSink {
 
 impl CsvSink {
     #[inline]
-    fn write_value(
-        &mut self,
-        value: ValueRef<'_>,
-        column: usize,
-        alone: bool,
-        out: &mut Vec<u8>,
-    ) -> Result<(), InvalidUtf8> {
+    fn write_value(&mut self, value: RawValue<'_>, column: usize, out: &mut Vec<u8>) -> Result<(), InvalidUtf8> {
         match value {
-            ValueRef::Text(text) | ValueRef::Numeric(text) => write_field(text.as_bytes(), alone, out),
-            ValueRef::List(_) => {
+            RawValue::Null => {}
+            RawValue::Bool(value) => out.push(if value { b't' } else { b'f' }),
+            RawValue::Int64(value) => pgtext::write_int(value, out),
+            RawValue::Double(value) => pgtext::write_float(value, self.float4[column], out),
+            RawValue::Bytes(bytes) => pgtext::write_bytea(bytes, out),
+            RawValue::Text(text) | RawValue::Numeric(text) => write_field(text, self.float4.len() == 1, out)?,
+            RawValue::List(list) => {
                 self.scratch.clear();
-                pgtext::write_value(value, self.float4[column], &mut self.scratch)?;
-                write_field(&self.scratch, alone, out);
+                pgtext::write_array(list, self.float4[column], &mut self.scratch)?;
+                write_field(&self.scratch, self.float4.len() == 1, out)?;
             }
-            // The rest prints without a character that needs quotes.
-            value => pgtext::write_value(value, self.float4[column], out)?,
         }
         Ok(())
     }
@@ -73,13 +70,25 @@ impl CsvSink {
 /// Appends a field, in quotes where it needs them. `alone`: it is the only one of its line, where COPY
 /// quotes `\.` as well, since that would end its input.
 #[inline]
-fn write_field(field: &[u8], alone: bool, out: &mut Vec<u8>) {
-    // No early exit, so that it compiles to vector instructions.
-    let special = field.iter().fold(false, |any, byte| any | matches!(byte, b',' | b'"' | b'\n' | b'\r'));
-    let quoted = special || field.is_empty() || (alone && field == b"\\.");
-    if !quoted {
-        return out.extend_from_slice(field);
+fn write_field(field: &[u8], alone: bool, out: &mut Vec<u8>) -> Result<(), InvalidUtf8> {
+    // One pass without an early exit, so that it compiles to vector instructions.
+    let (mut special, mut union) = (false, 0);
+    for byte in field {
+        special |= matches!(byte, b',' | b'"' | b'\n' | b'\r');
+        union |= byte;
     }
+    if union >= 0x80 && std::str::from_utf8(field).is_err() {
+        return Err(InvalidUtf8);
+    }
+    if special || field.is_empty() || (alone && field == b"\\.") {
+        write_quoted(field, out);
+    } else {
+        out.extend_from_slice(field);
+    }
+    Ok(())
+}
+
+fn write_quoted(field: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     for piece in field.split_inclusive(|byte| *byte == b'"') {
         out.extend_from_slice(piece);

@@ -48,7 +48,10 @@ pub fn write_bytea(bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Appends an array as `array_out` prints it: `{1,2,NULL,"a b"}`.
-fn write_array(list: ListRef<'_>, float4: bool, out: &mut Vec<u8>) -> Result<(), InvalidUtf8> {
+///
+/// # Errors
+/// If an element is not valid UTF-8.
+pub fn write_array(list: ListRef<'_>, float4: bool, out: &mut Vec<u8>) -> Result<(), InvalidUtf8> {
     out.push(b'{');
     for (index, element) in list.iter().enumerate() {
         if index > 0 {

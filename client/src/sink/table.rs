@@ -103,6 +103,9 @@ impl TableSink {
     }
 
     fn write_head(&self, out: &mut Vec<u8>) {
+        if self.columns.is_empty() {
+            return out.extend_from_slice(b"--\n");
+        }
         for (index, column) in self.columns.iter().enumerate() {
             let space = column.width - column.name.width();
             out.extend_from_slice(if index > 0 { b"| " } else { b" " });
@@ -121,6 +124,9 @@ impl TableSink {
     }
 
     fn write_row(&self, cells: &[String], out: &mut Vec<u8>) {
+        if cells.is_empty() {
+            return;
+        }
         for (index, (column, cell)) in self.columns.iter().zip(cells).enumerate() {
             let space = column.width.saturating_sub(cell.width());
             out.extend_from_slice(if index > 0 { b" | " } else { b" " });
@@ -160,6 +166,7 @@ mod tests {
         assert_eq!(printed(TableSink::default(), &[column("a", 23)], &[]), " a \n---\n(0 rows)\n");
         let one = [vec![Some(Kind::Int64(7))]];
         assert_eq!(printed(TableSink::default(), &[column("a", 23)], &one), " a \n---\n 7\n(1 row)\n");
+        assert_eq!(printed(TableSink::default(), &[], &[vec![], vec![]]), "--\n(2 rows)\n");
     }
 
     #[test]

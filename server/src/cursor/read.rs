@@ -3,11 +3,11 @@
 use futures_util::TryStreamExt as _;
 use sqlx::{
     AssertSqlSafe, Column as _, Either, Row as _,
-    postgres::{PgArguments, PgColumn, PgRow},
+    postgres::{PgArguments, PgColumn},
 };
 
 use super::{
-    session::{END, Session, statement_timeout},
+    session::{END, Prelude, Session},
     sizing::FetchSize,
 };
 use crate::{
@@ -18,6 +18,9 @@ use crate::{
     },
     stop::{Phase, Stop},
 };
+
+/// A row as it comes from PostgreSQL.
+pub(crate) use sqlx::postgres::PgRow;
 
 /// How many FETCHes go into one round trip: while the rows of the first are encoded, PostgreSQL
 /// works on the second.
@@ -110,12 +113,13 @@ impl Cursor {
         end: bool,
         sink: &mut impl RowSink,
     ) -> Result<Fetched, Error> {
-        let statement = self.statement(stop, rows, fetches, end);
-        let statements_before = if self.declare.take().is_some() { 2 } else { 1 };
-        let last = statements_before + fetches;
+        let prelude = self.session.prelude(stop);
+        let statement = self.statement(&prelude, rows, fetches, end);
+        let first = prelude.statements + i64::from(self.declare.take().is_some());
+        let last = first + fetches;
         let expected = self.expected.take();
         let bytes_before = sink.bytes();
-        let mut schema_changed = false;
+        let (mut schema_changed, mut backend) = (false, None);
 
         let (connection, guard) = self.session.split();
         let query = sqlx::raw_sql(AssertSqlSafe(statement.sql));
@@ -125,6 +129,7 @@ impl Cursor {
             while let Some(result) = results.try_next().await? {
                 match result {
                     Either::Left(_) => finished += 1,
+                    Either::Right(row) if finished < first => backend = Some(row),
                     Either::Right(row) if finished < last => {
                         if count == 0 {
                             schema_changed = expected.as_ref().is_some_and(|expected| !looks_like(&row, expected));
@@ -140,6 +145,9 @@ impl Cursor {
             Ok(count)
         };
         let result = guard.run(stop, statement.text, reading).await;
+        if let (Ok(_), Some(backend)) = (&result, backend) {
+            guard.check(&backend)?;
+        }
         if schema_changed {
             return Err(Error::SchemaChanged);
         }
@@ -148,18 +156,22 @@ impl Cursor {
         Ok(Fetched { rows: count, done: count < rows * fetches })
     }
 
-    fn statement(&self, stop: &Stop, rows: i64, fetches: i64, end: bool) -> Wrapped {
-        let timeout = statement_timeout(stop);
+    fn statement(&self, prelude: &Prelude, rows: i64, fetches: i64, end: bool) -> Wrapped {
         let fetch = format!("FETCH FORWARD {rows} FROM {CURSOR};");
         let fetches: String = (0..fetches).map(|_| fetch.as_str()).collect();
         let tail = if end { [&fetches, END].concat() } else { fetches };
         match &self.declare {
             Some(declare) => {
-                let declare = declare.after(&format!("{timeout};"));
+                let declare = declare.after(&prelude.sql);
                 Wrapped { sql: [&declare.sql, ";", &tail].concat(), text: declare.text }
             }
-            None => Wrapped { sql: [&timeout, ";", &tail].concat(), text: CallerText::NONE },
+            None => Wrapped { sql: [&prelude.sql, tail.as_str()].concat(), text: CallerText::NONE },
         }
+    }
+
+    /// Whether the connection turns out to have died while it was idle.
+    pub(crate) fn was_dead(&self) -> bool {
+        self.session.was_dead()
     }
 
     /// The session, to ask something else in the same transaction.

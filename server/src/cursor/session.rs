@@ -12,7 +12,7 @@ use std::{
 };
 
 use deadpool::managed::Object;
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, PgConnection, postgres::PgRow};
 use tokio::time::{Instant, timeout};
 
 use crate::{
@@ -40,12 +40,17 @@ const TERMINATE: Duration = Duration::from_secs(1);
 /// How long the final ROLLBACK may take before the connection is given up.
 const ROLLBACK: Duration = Duration::from_secs(2);
 
-/// An open READ ONLY transaction. Must be [finished](Self::finish), never dropped.
+/// A READ ONLY transaction on a connection. Must be [finished](Self::finish), never dropped.
 #[derive(Debug)]
 pub(crate) struct Session {
     /// Taken when the session ends.
     lease: Option<Lease>,
     guard: Guard,
+    /// What the transaction is called in `pg_stat_activity`.
+    application_name: String,
+    begun: bool,
+    /// The connection has served before: it may have died since.
+    reused: bool,
     /// When the connection was had: what came before is time in the queue.
     acquired: Instant,
 }
@@ -54,51 +59,74 @@ pub(crate) struct Session {
 #[derive(Debug)]
 pub(crate) struct Guard {
     control: Control,
-    /// The backend's process id, once it is known.
-    pid: Option<i32>,
+    pid: i32,
     /// The connection cannot be used again.
     broken: bool,
 }
 
+/// What goes before a statement in the same round trip, and how many statements it is.
+#[derive(Debug)]
+pub(crate) struct Prelude {
+    pub(crate) sql: String,
+    pub(crate) statements: i64,
+}
+
 impl Session {
-    /// Opens the transaction: one round trip. `application_name` tells a DBA whose statement runs.
+    /// Takes a connection. The transaction is opened with the first statement, in the same round trip.
+    /// `application_name` tells a DBA whose statement runs.
+    pub(crate) async fn take(database: &Database, stop: &Stop, application_name: &str) -> Result<Self, Error> {
+        stop.enter(Phase::Queue)?;
+        let lease = database.acquire(stop).await?;
+        stop.enter(Phase::Plan)?;
+        Ok(Self {
+            guard: Guard { control: database.control.clone(), pid: lease.pid, broken: false },
+            reused: Object::metrics(&lease).recycle_count > 0,
+            lease: Some(lease),
+            application_name: application_name.to_owned(),
+            begun: false,
+            acquired: Instant::now(),
+        })
+    }
+
+    /// Takes a connection and opens the transaction: one round trip.
     pub(crate) async fn begin(database: &Database, stop: &Stop, application_name: &str) -> Result<Self, Error> {
         let mut tries_left = 2;
         loop {
-            stop.enter(Phase::Queue)?;
-            let lease = database.acquire(stop).await?;
-            stop.enter(Phase::Plan)?;
-            let reused = Object::metrics(&lease).recycle_count > 0;
-            let guard = Guard { control: database.control.clone(), pid: None, broken: false };
-            let mut session = Self { lease: Some(lease), guard, acquired: Instant::now() };
-            match session.open(stop, application_name).await {
-                Ok(()) => return Ok(session),
-                // The connection died while it was idle; the others probably did, too.
-                Err(error) if reused && tries_left > 0 && session.guard.broken && stop.now().is_none() => {
-                    tracing::debug!(%error, "an idle connection was dead");
-                    session.finish().await;
-                    database.forget_idle();
-                    tries_left -= 1;
-                }
-                Err(error) => {
-                    session.finish().await;
-                    return Err(error);
-                }
+            let mut session = Self::take(database, stop, application_name).await?;
+            let Err(error) = session.open(stop).await else { return Ok(session) };
+            let dead = session.was_dead();
+            session.finish().await;
+            if !dead || tries_left == 0 {
+                return Err(error);
             }
+            database.forget_idle();
+            tries_left -= 1;
         }
     }
 
-    async fn open(&mut self, stop: &Stop, application_name: &str) -> Result<(), Error> {
-        let sql = format!(
-            "BEGIN READ ONLY; {}; SET LOCAL application_name = {}; SELECT pg_backend_pid()",
-            statement_timeout(stop),
-            literal(application_name),
-        );
+    async fn open(&mut self, stop: &Stop) -> Result<(), Error> {
+        let prelude = self.prelude(stop);
         let (connection, guard) = self.split();
-        let query = sqlx::raw_sql(AssertSqlSafe(sql));
+        let query = sqlx::raw_sql(AssertSqlSafe(prelude.sql));
         let row = guard.run(stop, CallerText::NONE, query.fetch_one(&mut connection.sql)).await?;
-        guard.pid = pool::text(&row, 0).and_then(|pid| pid.parse().ok());
-        Ok(())
+        guard.check(&row)
+    }
+
+    /// What has to go before the next statement: the beginning of the transaction, or the time it has
+    /// left.
+    pub(crate) fn prelude(&mut self, stop: &Stop) -> Prelude {
+        let timeout = statement_timeout(stop);
+        if std::mem::replace(&mut self.begun, true) {
+            return Prelude { sql: format!("{timeout};"), statements: 1 };
+        }
+        let name = literal(&self.application_name);
+        let sql = format!("BEGIN READ ONLY; {timeout}; SET LOCAL application_name = {name}; SELECT pg_backend_pid();");
+        Prelude { sql, statements: 4 }
+    }
+
+    /// Whether the connection turns out to have died while it was idle.
+    pub(crate) fn was_dead(&self) -> bool {
+        self.reused && self.guard.broken
     }
 
     /// The connection, and the guard that its statements run under.
@@ -112,8 +140,9 @@ impl Session {
 
     /// Ends the transaction and gives the connection back, or discards it.
     pub(crate) async fn finish(mut self) {
+        let begun = self.begun;
         let (connection, guard) = self.split();
-        guard.broken = guard.broken || !roll_back(&mut connection.sql).await;
+        guard.broken = guard.broken || (begun && !roll_back(&mut connection.sql).await);
         self.release().await;
     }
 
@@ -124,9 +153,7 @@ impl Session {
 
     async fn release(&mut self) {
         if self.guard.broken {
-            if let Some(pid) = self.guard.pid {
-                self.guard.control.terminate(pid).await;
-            }
+            self.guard.control.terminate(self.guard.pid).await;
             self.lease.take().map(Object::take);
         }
         drop(self.lease.take());
@@ -163,6 +190,17 @@ pub(crate) fn statement_timeout(stop: &Stop) -> String {
 }
 
 impl Guard {
+    /// Holds the answer to `pg_backend_pid()` against what the connection is known to be: behind a
+    /// pooler that changes backends between transactions a cancel would hit a stranger.
+    pub(crate) fn check(&mut self, row: &PgRow) -> Result<(), Error> {
+        if pool::text(row, 0).and_then(|pid| pid.parse().ok()) == Some(self.pid) {
+            return Ok(());
+        }
+        self.broken = true;
+        let cause = "the backend changed: connect directly, or through a pooler in session mode".to_owned();
+        Err(Error::DatabaseUnavailable { sqlstate: None, cause })
+    }
+
     /// Runs one step on the connection. If the call is stopped meanwhile, cancels the step in
     /// PostgreSQL, sees it to its end, and answers why the call was stopped.
     ///
@@ -190,7 +228,7 @@ impl Guard {
             match (stop.now(), Error::from_database(&error, text)) {
                 (Some(stopped), _) => stopped.into(),
                 // statement_timeout fires when our own timer does; whichever is first, it is the deadline.
-                (None, Error::Sql(sql)) if sql.sqlstate == QUERY_CANCELED && stop.remaining().as_millis() < 2 => {
+                (None, Error::Sql(sql)) if sql.sqlstate == QUERY_CANCELED && stop.remaining() < TOLERANCE => {
                     stop.stop(Cause::Deadline);
                     stop.now().map_or(Error::Sql(sql), Error::from)
                 }
@@ -201,13 +239,8 @@ impl Guard {
 
     /// Cancels until the step has ended and the cancel call has returned; then terminates.
     async fn interrupt<T>(&mut self, mut step: Pin<&mut impl Future<Output = Result<T, sqlx::Error>>>) {
-        let Some(pid) = self.pid else {
-            // No statement of the caller's has begun; the first round trip is all there can be.
-            self.broken = !matches!(timeout(CANCEL_AGAIN[4], step).await, Ok(Ok(_)));
-            return;
-        };
         for limit in CANCEL_AGAIN {
-            let (asked, ended) = tokio::join!(self.control.cancel(pid), timeout(limit, &mut step));
+            let (asked, ended) = tokio::join!(self.control.cancel(self.pid), timeout(limit, &mut step));
             // Without an answer the cancel may still be on its way, to whatever runs there next.
             self.broken |= !asked;
             if let Ok(result) = ended {
@@ -215,13 +248,15 @@ impl Guard {
                 return;
             }
         }
-        tracing::warn!(pid, "a cancelled statement did not end; terminating its backend");
+        tracing::warn!(pid = self.pid, "a cancelled statement did not end; terminating its backend");
         self.broken = true;
-        let terminate = self.control.terminate(pid);
+        let terminate = self.control.terminate(self.pid);
         tokio::join!(terminate, timeout(TERMINATE, &mut step)).1.ok();
     }
 }
 
+/// How much earlier than our own timer `statement_timeout` may fire: it counts whole milliseconds.
+const TOLERANCE: Duration = Duration::from_millis(5);
 const QUERY_CANCELED: &str = "57014";
 
 /// Whether the connection is of no further use: anything but an ordinary error of a statement.

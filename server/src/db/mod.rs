@@ -7,10 +7,10 @@ pub(crate) mod control;
 pub(crate) mod health;
 pub(crate) mod pool;
 
-use std::{sync::Arc, time::Duration};
+use std::{str::FromStr as _, sync::Arc, time::Duration};
 
 use deadpool::managed::{PoolError, TimeoutType, Timeouts};
-use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, postgres::PgConnectOptions};
 use tokio::sync::Notify;
 
 use self::{control::Control, pool::Lease};
@@ -19,10 +19,24 @@ use crate::{
     stop::Stop,
 };
 
+/// How to connect: a checked database URL.
+pub(crate) type ConnectOptions = PgConnectOptions;
+
+/// Statements that sqlx keeps prepared on a connection.
+const PREPARED: usize = 128;
+
+/// Reads a database URL. `None` if it is not one: sqlx's message would quote it, and with it a password.
+pub(crate) fn connect_options(url: &str) -> Option<ConnectOptions> {
+    let scheme = ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme));
+    let options = PgConnectOptions::from_str(url).ok().filter(|_| scheme)?;
+    // What callers run belongs in no log of sqlx's.
+    Some(options.application_name("rowstream").statement_cache_capacity(PREPARED).disable_statement_logging())
+}
+
 /// How connections are made and kept.
 #[derive(Clone, Debug)]
 pub(crate) struct DatabaseConfig {
-    pub(crate) options: PgConnectOptions,
+    pub(crate) options: ConnectOptions,
     pub(crate) pool_max: usize,
     /// The longest wait for a free connection.
     pub(crate) wait_timeout: Duration,

@@ -35,7 +35,7 @@ const SESSION: &str = "
     SET bytea_output = 'hex'; SET extra_float_digits = 1; SET client_encoding = 'UTF8';
     SET standard_conforming_strings = on; SET default_transaction_read_only = on;
     SET cursor_tuple_fraction = 1; SET idle_in_transaction_session_timeout = '10min';
-    SELECT pg_size_bytes(current_setting('work_mem'))";
+    SELECT pg_size_bytes(current_setting('work_mem')), pg_backend_pid()";
 
 /// A backend whose client has vanished notices within a second. Not on every platform.
 const VANISHED_CLIENT: &str = "SET client_connection_check_interval = '1s'";
@@ -45,6 +45,8 @@ pub(crate) struct Connection {
     pub(crate) sql: PgConnection,
     /// `work_mem` in bytes: a fetch that is larger spills to disk.
     pub(crate) work_mem: usize,
+    /// The backend's process id, which a cancel aims at.
+    pub(crate) pid: i32,
     opened: Instant,
 }
 
@@ -68,12 +70,13 @@ impl managed::Manager for Connector {
         let mut sql = PgConnection::connect_with(&self.options).await?;
         let row: PgRow = sqlx::raw_sql(SESSION).fetch_one(&mut sql).await?;
         let work_mem = text(&row, 0).and_then(|text| text.parse().ok()).unwrap_or(64 * 1024);
+        let pid = text(&row, 1).and_then(|text| text.parse().ok()).unwrap_or(0);
         if let Err(error) = sqlx::raw_sql(VANISHED_CLIENT).execute(&mut sql).await
             && error.as_database_error().is_none()
         {
             return Err(error);
         }
-        Ok(Connection { sql, work_mem, opened: Instant::now() })
+        Ok(Connection { sql, work_mem, pid, opened: Instant::now() })
     }
 
     async fn recycle(&self, connection: &mut Connection, metrics: &Metrics) -> RecycleResult<sqlx::Error> {

@@ -56,10 +56,14 @@ pub(crate) fn write_interval(mut bytes: &[u8], out: &mut Vec<u8>) -> Result<(), 
     let micros = i64::from_be_bytes(take(&mut bytes)?);
     let days = i32::from_be_bytes(take(&mut bytes)?);
     let months = i32::from_be_bytes(exact(bytes)?);
-    match (micros, days, months) {
-        (i64::MAX, i32::MAX, i32::MAX) => return Ok(out.extend_from_slice(b"infinity")),
-        (i64::MIN, i32::MIN, i32::MIN) => return Ok(out.extend_from_slice(b"-infinity")),
-        _ => {}
+    let infinity: &[u8] = match (micros, days, months) {
+        (i64::MAX, i32::MAX, i32::MAX) => b"infinity",
+        (i64::MIN, i32::MIN, i32::MIN) => b"-infinity",
+        _ => b"",
+    };
+    if !infinity.is_empty() {
+        out.extend_from_slice(infinity);
+        return Ok(());
     }
     let start = out.len();
     // After a negative part a positive one is printed with its sign.

@@ -31,13 +31,19 @@ pub(crate) fn write(mut bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed
     let weight = i16::from_be_bytes(take(&mut bytes)?);
     let sign = u16::from_be_bytes(take(&mut bytes)?);
     let scale = usize::from(u16::from_be_bytes(take(&mut bytes)?));
-    match sign {
-        0 => {}
-        NEGATIVE => out.push(b'-'),
-        NAN => return Ok(out.extend_from_slice(b"NaN")),
-        INFINITY => return Ok(out.extend_from_slice(b"Infinity")),
-        MINUS_INFINITY => return Ok(out.extend_from_slice(b"-Infinity")),
+    let special: &[u8] = match sign {
+        0 | NEGATIVE => b"",
+        NAN => b"NaN",
+        INFINITY => b"Infinity",
+        MINUS_INFINITY => b"-Infinity",
         _ => return Err(Malformed::Binary),
+    };
+    if !special.is_empty() {
+        out.extend_from_slice(special);
+        return Ok(());
+    }
+    if sign == NEGATIVE {
+        out.push(b'-');
     }
     if bytes.len() != count * 2 {
         return Err(Malformed::Binary);

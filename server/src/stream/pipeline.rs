@@ -6,13 +6,12 @@ use rowstream_contract::{
     rows::Batch,
     v1::{self, stream_query_response::Event},
 };
-use sqlx::postgres::PgRow;
 use tokio::time::Instant;
 
 use super::outbox::Outbox;
 use crate::{
     admission::{Admission, Memory},
-    cursor::read::RowSink,
+    cursor::read::{PgRow, RowSink},
     encode::{
         Malformed,
         batch::{BatchBuilder, RowError},

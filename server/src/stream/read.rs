@@ -33,10 +33,19 @@ pub(crate) struct Measures {
     pub(crate) client_wait: Duration,
 }
 
-/// How an attempt went: a plan that was out of date is worth another.
-enum Attempt {
-    Done,
-    Outdated,
+/// How often a call is tried in all, where nothing has been sent and another attempt may go better.
+const ATTEMPTS: usize = 3;
+
+/// An attempt that failed; `again` says that another one may go better.
+struct Failed {
+    error: Error,
+    again: bool,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self { error, again: false }
+    }
 }
 
 pub(crate) struct Read<'a> {
@@ -51,58 +60,71 @@ pub(crate) struct Read<'a> {
 
 impl Read<'_> {
     pub(crate) async fn run(&mut self) -> Result<(), Error> {
-        match self.attempt().await? {
-            Attempt::Done => Ok(()),
-            // The plan came from the cache and has been forgotten; the next one is described anew.
-            Attempt::Outdated => self.attempt().await.map(drop),
-        }
-    }
-
-    async fn attempt(&mut self) -> Result<Attempt, Error> {
-        let name = application_name(&self.call.id, self.statement.source.label());
-        let mut session = Session::begin(&self.engine.database, &self.call.stop, &name).await?;
-        self.measures.queued = session.acquired() - self.call.started;
-        let source = &self.statement.source;
-        let cached = self.engine.plans.get(source);
-        let from_cache = cached.is_some();
-        let plan = match cached {
-            Some(plan) => plan,
-            None => match describe(&mut session, &self.call.stop, source).await {
-                Ok(described) => self.engine.plans.insert(source, described),
-                Err(error) => {
-                    session.finish().await;
-                    return Err(of_named_query(source, error));
-                }
-            },
-        };
-        let (result, untouched) = self.read(session, &plan, from_cache).await;
-        match result {
-            Err(error) if from_cache && untouched && may_be_outdated(&error) => {
-                self.engine.plans.forget(source);
-                Ok(Attempt::Outdated)
+        let mut attempt = 1;
+        loop {
+            match self.attempt().await {
+                Ok(()) => return Ok(()),
+                Err(Failed { again: true, .. }) if attempt < ATTEMPTS && self.call.stop.now().is_none() => attempt += 1,
+                Err(Failed { error, .. }) => return Err(error),
             }
-            Err(error) => Err(error),
-            Ok(()) => Ok(Attempt::Done),
         }
     }
 
-    /// Reads along a plan; answers also whether the caller has been sent nothing yet.
-    async fn read(&mut self, session: Session, plan: &Plan, from_cache: bool) -> (Result<(), Error>, bool) {
+    async fn attempt(&mut self) -> Result<(), Failed> {
+        let (engine, stop, source) = (self.engine, &self.call.stop, &self.statement.source);
+        let name = application_name(&self.call.id, source.label());
+        let cached = engine.plans.get(source);
+        let from_cache = cached.is_some();
+        let session;
+        let plan = match cached {
+            // All of it goes in one round trip with the first fetch.
+            Some(plan) if plan.described.parameters.is_empty() => {
+                session = Session::take(&engine.database, stop, &name).await?;
+                plan
+            }
+            cached => {
+                let mut begun = Session::begin(&engine.database, stop, &name).await?;
+                let plan = match cached {
+                    Some(plan) => plan,
+                    None => match describe(&mut begun, stop, source).await {
+                        Ok(described) => engine.plans.insert(source, described),
+                        Err(error) => {
+                            begun.finish().await;
+                            return Err(of_named_query(source, error).into());
+                        }
+                    },
+                };
+                session = begun;
+                plan
+            }
+        };
+        self.measures.queued = session.acquired() - self.call.started;
+        self.read(session, &plan, from_cache).await
+    }
+
+    /// Reads along a plan.
+    async fn read(&mut self, session: Session, plan: &Plan, from_cache: bool) -> Result<(), Failed> {
         let started = session.acquired();
+        let (engine, stop, source) = (self.engine, &self.call.stop, &self.statement.source);
+        let outdated = |error: &Error| {
+            let outdated = from_cache && may_be_outdated(error);
+            if outdated {
+                engine.plans.forget(source);
+            }
+            outdated
+        };
         let mut cursor = match self.open(session, &plan.described).await {
             Ok(cursor) => cursor,
-            Err(error) => return (Err(error), true),
+            Err(error) => return Err(Failed { again: outdated(&error), error }),
         };
-        let (engine, stop) = (self.engine, &self.call.stop);
         let header = header(self.call, &plan.described.columns);
         let described = plan.described.clone();
         let mut pipeline = Pipeline::new(described, header, self.options, &engine.admission, stop, &mut *self.outbox);
         let mut result = fetch_all(&mut cursor, &mut pipeline, self.call, self.one_row).await;
         let untouched = pipeline.untouched();
-        let empty = untouched && result.is_ok();
-        if empty && from_cache && !plan.is_fresh() {
+        if untouched && result.is_ok() && from_cache && !plan.is_fresh() {
             // No row has shown that the plan still holds.
-            result = Self::verify(&mut cursor, self.call, engine, &self.statement.source, plan).await;
+            result = Self::verify(&mut cursor, self.call, engine, source, plan).await;
         }
         let result = match (pipeline.error.take(), result) {
             (Some(error), _) => Err(error),
@@ -114,10 +136,17 @@ impl Read<'_> {
             (None, failed) => failed,
         };
         let (sent, encode, database) = (pipeline.sent, pipeline.encoding, pipeline.database_time(started));
+        let dead = cursor.was_dead();
         cursor.finish().await;
         let client_wait = self.outbox.waited;
         self.measures = Measures { sent, encode, database, client_wait, ..self.measures };
-        (result, untouched)
+        result.map_err(|error| {
+            let dead = dead && untouched && error.is_database_unavailable();
+            if dead {
+                engine.database.forget_idle();
+            }
+            Failed { again: dead || (untouched && outdated(&error)), error }
+        })
     }
 
     async fn open(&self, mut session: Session, described: &Arc<Described>) -> Result<Cursor, Error> {
