@@ -49,9 +49,20 @@ impl Pair {
 
     /// A server that reaches its database under another URL, through a proxy for instance.
     pub(crate) async fn over(database: Database, database_url: &str, flags: &[&str]) -> Self {
+        Self::launch(database, database_url, &[&["--allow-sql"], flags].concat()).await
+    }
+
+    /// A server that runs named queries only.
+    pub(crate) async fn without_sql(flags: &[&str]) -> Self {
+        let database = Postgres::shared().create_database().expect("a database");
+        let url = database.url();
+        Self::launch(database, &url, flags).await
+    }
+
+    async fn launch(database: Database, database_url: &str, flags: &[&str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let fixed = ["--database-url", database_url, "--allow-sql"];
+        let fixed = ["--database-url", database_url];
         let config = Config::try_from_args(fixed.iter().chain(flags)).expect("a valid configuration");
         let pool_max =
             flags.iter().position(|flag| *flag == "--pool-max").map_or(10, |i| flags[i + 1].parse().unwrap());

@@ -16,9 +16,12 @@
 mod harness;
 
 mod cancels;
+mod contract;
 mod deadlines;
 mod drain;
 mod faults;
 mod round_trips;
 mod stalls;
+mod statements;
 mod streams;
+mod types;

@@ -18,7 +18,7 @@ use crate::{
     error::{CallerText, Error, SqlError},
     plan::{
         Column, Described, Source, TypeName,
-        sql::{self, Wrapped, literal},
+        sql::{self, Cast, Wrapped, literal},
     },
     stop::Stop,
 };
@@ -43,12 +43,16 @@ pub(crate) async fn describe(session: &mut Session, stop: &Stop, source: &Source
     Ok(assemble(source, &parameters, columns, &types))
 }
 
-/// A type that has no codec: its name, and whether it is an array.
-type Types = HashMap<u32, (TypeName, bool)>;
+/// A type that has no codec: its name, and how its values become text.
+type Types = HashMap<u32, (TypeName, Cast)>;
 
 fn assemble(source: &Source, parameters: &[u32], columns: Vec<(String, u32)>, types: &Types) -> Described {
     let columns: Vec<Column> = columns.into_iter().map(|(name, oid)| column(name, oid, types)).collect();
-    let casts: Vec<Option<&str>> = columns.iter().map(cast).collect();
+    let cast = |column: &Column| {
+        let oid = column.type_name.oid;
+        (column.wire_oid != oid).then(|| types.get(&oid).map_or(Cast::Text, |(_, cast)| *cast))
+    };
+    let casts: Vec<Option<Cast>> = columns.iter().map(cast).collect();
     let query =
         if casts.iter().any(Option::is_some) { sql::casting(source.sql(), &casts) } else { sql::plain(source.sql()) };
     let parameters = parameters.iter().map(|oid| type_name(*oid, types)).collect();
@@ -56,18 +60,13 @@ fn assemble(source: &Source, parameters: &[u32], columns: Vec<(String, u32)>, ty
 }
 
 fn column(name: String, oid: u32, types: &Types) -> Column {
-    let is_array = types.get(&oid).is_some_and(|(_, is_array)| *is_array);
+    let is_array = types.get(&oid).is_some_and(|(_, cast)| *cast == Cast::Array);
     let cast_oid = if is_array { TEXT_ARRAY } else { TEXT };
     let (wire_oid, codec) = match Codec::of(oid) {
         Some(codec) => (oid, codec),
         None => (cast_oid, Codec::of(cast_oid).expect("text and its array have codecs")),
     };
     Column { name, type_name: type_name(oid, types), codec, wire_oid }
-}
-
-fn cast(column: &Column) -> Option<&'static str> {
-    let cast = if column.wire_oid == TEXT_ARRAY { "text[]" } else { "text" };
-    (column.wire_oid != column.type_name.oid).then_some(cast)
 }
 
 fn type_name(oid: u32, types: &Types) -> TypeName {
@@ -149,7 +148,8 @@ impl Asking<'_> {
         Ok(names(row.columns()))
     }
 
-    /// What types without a codec are called, and which are arrays.
+    /// What types without a codec are called, and how they become text. An array whose elements are
+    /// not separated by commas (`box[]`) becomes text as a whole.
     async fn types(&mut self, mut oids: Vec<u32>) -> Result<Types, Error> {
         oids.sort_unstable();
         oids.dedup();
@@ -158,7 +158,11 @@ impl Asking<'_> {
         }
         let list: Vec<_> = oids.iter().map(u32::to_string).collect();
         let sql = format!(
-            "SELECT t.oid, t.typoutput = 'array_out'::regproc,
+            "SELECT t.oid,
+                    CASE WHEN t.typoutput = 'array_out'::regproc AND t.typdelim = ',' THEN 'array'
+                         WHEN EXISTS (SELECT FROM pg_catalog.pg_cast c WHERE c.castsource = t.oid
+                              AND c.casttarget = 'pg_catalog.text'::regtype AND c.castmethod = 'f') THEN 'output'
+                         ELSE 'text' END,
                     CASE WHEN n.nspname <> 'pg_catalog' THEN format_type(t.oid, NULL)
                          WHEN t.typoutput = 'array_out'::regproc THEN e.typname || '[]' ELSE t.typname END,
                     quote_ident(n.nspname) || '.' || quote_ident(t.typname)
@@ -170,7 +174,12 @@ impl Asking<'_> {
         let known = rows.iter().filter_map(|row| {
             let oid = pool::text(row, 0)?.parse().ok()?;
             let name = |i| pool::text(row, i).map(str::to_owned);
-            Some((oid, (TypeName { oid, short: name(2)?, qualified: name(3)? }, pool::text(row, 1)? == "t")))
+            let cast = match pool::text(row, 1)? {
+                "array" => Cast::Array,
+                "output" => Cast::Output,
+                _ => Cast::Text,
+            };
+            Some((oid, (TypeName { oid, short: name(2)?, qualified: name(3)? }, cast)))
         });
         Ok(known.collect())
     }

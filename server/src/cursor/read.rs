@@ -22,9 +22,11 @@ use crate::{
 /// A row as it comes from PostgreSQL.
 pub(crate) use sqlx::postgres::PgRow;
 
-/// How many FETCHes go into one round trip: while the rows of the first are encoded, PostgreSQL
-/// works on the second.
-const FETCHES_A_TRIP: i64 = 2;
+/// How many FETCHes go into one round trip: while the rows of one are encoded, PostgreSQL works on the
+/// next. All together are to bring [`AHEAD`] batches.
+const FETCHES_A_TRIP: i64 = 4;
+/// How many batches a round trip brings.
+const AHEAD: usize = 2;
 
 /// Where rows go as they arrive.
 pub(crate) trait RowSink {
@@ -64,15 +66,16 @@ impl Cursor {
         mut session: Session,
         stop: &Stop,
         described: &Described,
-        arguments: Option<PgArguments>,
-        target_bytes: usize,
+        arguments: PgArguments,
+        batch_bytes: usize,
     ) -> Result<Self, (Session, Error)> {
         let parameters: Vec<u32> = described.parameters.iter().map(|parameter| parameter.oid).collect();
         let declare = sql::declare(&described.query, &parameters);
         let (connection, guard) = session.split();
-        let size = FetchSize::new(target_bytes, connection.work_mem);
+        let fetch_bytes = batch_bytes * AHEAD / usize::try_from(FETCHES_A_TRIP).unwrap_or(1);
+        let size = FetchSize::new(fetch_bytes, connection.work_mem);
         let mut pending = Some(declare);
-        if let (Some(arguments), Some(declare)) = (arguments, pending.take_if(|_| !parameters.is_empty())) {
+        if let Some(declare) = pending.take_if(|_| !parameters.is_empty()) {
             let text = declare.text;
             let query = sqlx::query_with(AssertSqlSafe(declare.sql), arguments);
             if let Err(error) = guard.run(stop, text, query.execute(&mut connection.sql)).await {

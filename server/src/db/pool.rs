@@ -28,13 +28,14 @@ pub(crate) type Pool = managed::Pool<Connector>;
 /// A connection on loan from the pool.
 pub(crate) type Lease = Object<Connector>;
 
-/// Settings that every session starts with: how values look as text where PostgreSQL makes the text,
-/// and a backstop against transactions that this program would leave open if it froze.
+/// Settings that every session starts with: how values look as text where PostgreSQL makes the text; a
+/// backstop against transactions that this program would leave open if it froze; and no JIT, because a
+/// compilation delays the first row and does not hear a cancel.
 const SESSION: &str = "
     SET timezone = 'UTC'; SET datestyle = 'ISO, MDY'; SET intervalstyle = 'postgres';
     SET bytea_output = 'hex'; SET extra_float_digits = 1; SET client_encoding = 'UTF8';
     SET standard_conforming_strings = on; SET default_transaction_read_only = on;
-    SET cursor_tuple_fraction = 1; SET idle_in_transaction_session_timeout = '10min';
+    SET cursor_tuple_fraction = 1; SET jit = off; SET idle_in_transaction_session_timeout = '10min';
     SELECT pg_size_bytes(current_setting('work_mem')), pg_backend_pid()";
 
 /// A backend whose client has vanished notices within a second. Not on every platform.

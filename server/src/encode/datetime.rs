@@ -118,12 +118,22 @@ fn day(days_since_2000: i64, out: &mut Vec<u8>) -> bool {
     let year = era * 400 + year_of_era + i64::from(month <= 2);
 
     let shown = if year > 0 { year } else { 1 - year };
-    padded(shown.unsigned_abs(), 4, out);
-    out.push(b'-');
-    two_digits(month.unsigned_abs(), out);
-    out.push(b'-');
-    two_digits(day.unsigned_abs(), out);
+    match u16::try_from(shown) {
+        Ok(shown) if shown < 10_000 => {
+            out.extend_from_slice(&pair(i64::from(shown / 100)));
+            out.extend_from_slice(&pair(i64::from(shown % 100)));
+        }
+        _ => padded(shown.unsigned_abs(), 4, out),
+    }
+    let ([m0, m1], [d0, d1]) = (pair(month), pair(day));
+    out.extend_from_slice(&[b'-', m0, m1, b'-', d0, d1]);
     year <= 0
+}
+
+/// A number below 100 as two digits.
+fn pair(number: i64) -> [u8; 2] {
+    let number = u8::try_from(number).unwrap_or(0);
+    [b'0' + number / 10 % 10, b'0' + number % 10]
 }
 
 fn era(bc: bool, out: &mut Vec<u8>) {
@@ -140,9 +150,9 @@ fn clock_unsigned(micros: u64, out: &mut Vec<u8>) {
     let (seconds, fraction) = (micros / 1_000_000, micros % 1_000_000);
     padded(seconds / 3600, 2, out);
     out.push(b':');
-    two_digits(seconds / 60 % 60, out);
+    padded(seconds / 60 % 60, 2, out);
     out.push(b':');
-    two_digits(seconds % 60, out);
+    padded(seconds % 60, 2, out);
     if fraction != 0 {
         out.push(b'.');
         padded(fraction, 6, out);
@@ -150,10 +160,6 @@ fn clock_unsigned(micros: u64, out: &mut Vec<u8>) {
             out.pop();
         }
     }
-}
-
-fn two_digits(value: u64, out: &mut Vec<u8>) {
-    padded(value, 2, out);
 }
 
 /// Appends a number with at least `width` digits.

@@ -49,8 +49,31 @@ pub(crate) fn write(mut bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed
         return Err(Malformed::Binary);
     }
     let digits = Digits { bytes, weight: isize::from(weight) };
+    if (0..SHORT_GROUPS).contains(&digits.weight) && scale <= 4 {
+        return short(&digits, scale, out);
+    }
     whole(&digits, out)?;
     fraction(&digits, scale, out)
+}
+
+/// Numbers with a whole part of at most this many groups, and at most one group after the point, are
+/// put together on the stack: amounts, quantities, prices.
+const SHORT_GROUPS: isize = 4;
+
+fn short(digits: &Digits<'_>, scale: usize, out: &mut Vec<u8>) -> Result<(), Malformed> {
+    let mut text = [b'.'; 4 * 4 + 1 + 4];
+    let mut end = 0;
+    for power in (0..=digits.weight).rev() {
+        text[end..end + 4].copy_from_slice(digits.group(power)?);
+        end += 4;
+    }
+    let zeros = text.iter().take(3).take_while(|digit| **digit == b'0').count();
+    if scale > 0 {
+        text[end + 1..end + 5].copy_from_slice(digits.group(-1)?);
+        end += 1 + scale;
+    }
+    out.extend_from_slice(&text[zeros..end]);
+    Ok(())
 }
 
 /// The base-10000 digits, addressed by their power: 0 is the one before the point.

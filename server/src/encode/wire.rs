@@ -63,7 +63,13 @@ pub(crate) fn double(value: f64, out: &mut Vec<u8>) {
 }
 
 /// A `values` field with bytes that are known already; `tag` is that of the kind.
+#[inline]
 pub(crate) fn delimited(tag: u32, content: &[u8], out: &mut Vec<u8>) {
+    if let Some(short) = u8::try_from(content.len()).ok().filter(|short| *short < 126) {
+        out.extend_from_slice(&[VALUE, short + 2, delimited_key(tag), short]);
+        out.extend_from_slice(content);
+        return;
+    }
     let len = content.len() as u64;
     out.push(VALUE);
     varint((1 + varint_len(len) + content.len()) as u64, out);
@@ -78,33 +84,42 @@ pub(crate) fn value_with<E>(
     out: &mut Vec<u8>,
     write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
 ) -> Result<(), E> {
-    let value = open(VALUE, 1, out);
-    let kind = open(delimited_key(tag), 1, out);
+    let start = out.len();
+    out.extend_from_slice(&[VALUE, 0, delimited_key(tag), 0]);
     write(out)?;
-    close(kind, 1, out);
-    close(value, 1, out);
+    let len = out.len() - start - 4;
+    match u8::try_from(len) {
+        // Both lengths in one byte each, as for almost every value.
+        Ok(short) if short < 126 => {
+            out[start + 1] = short + 2;
+            out[start + 3] = short;
+        }
+        _ => widen(start, len as u64, out),
+    }
     Ok(())
+}
+
+/// Makes room for lengths of more than a byte.
+#[cold]
+fn widen(start: usize, len: u64, out: &mut Vec<u8>) {
+    let mut head = vec![VALUE];
+    varint(1 + varint_len(len) as u64 + len, &mut head);
+    head.push(out[start + 2]);
+    varint(len, &mut head);
+    out.splice(start..start + 4, head);
 }
 
 /// Begins a `rows` field whose length will take `guess` bytes, if the guess is right.
 pub(crate) fn open_row(guess: usize, out: &mut Vec<u8>) -> usize {
-    open(delimited_key(tag::ROWS), guess, out)
-}
-
-/// Ends the row that [`open_row`] began, and answers the guess for the next.
-pub(crate) fn close_row(start: usize, guess: usize, out: &mut Vec<u8>) -> usize {
-    close(start, guess, out)
-}
-
-fn open(key: u8, guess: usize, out: &mut Vec<u8>) -> usize {
-    out.push(key);
+    out.push(delimited_key(tag::ROWS));
     let start = out.len();
     out.resize(start + guess, 0);
     start
 }
 
-/// Writes the length of what follows `start + guess`, moving it if the guess was wrong.
-fn close(start: usize, guess: usize, out: &mut Vec<u8>) -> usize {
+/// Ends the row that [`open_row`] began, moving it if the guess was wrong, and answers the guess for the
+/// next.
+pub(crate) fn close_row(start: usize, guess: usize, out: &mut Vec<u8>) -> usize {
     let content = start + guess;
     let len = (out.len() - content) as u64;
     let needed = varint_len(len);
@@ -141,6 +156,27 @@ mod tests {
                 expected.extend(std::iter::repeat_n(9, len));
                 assert_eq!(out, expected, "length {len}, guess {guess}");
             }
+        }
+    }
+
+    #[test]
+    fn a_value_has_minimal_lengths_whether_its_content_is_known_or_written() {
+        for len in [0, 1, 125, 126, 127, 128, 129, 16_381, 16_384, 70_000] {
+            let content = vec![9; len];
+            let (mut known, mut written) = (vec![7], vec![7]);
+            delimited(tag::TEXT, &content, &mut known);
+            value_with(tag::TEXT, &mut written, |out| {
+                out.extend_from_slice(&content);
+                Ok::<_, ()>(())
+            })
+            .expect("never fails");
+            let mut kind = vec![delimited_key(tag::TEXT)];
+            varint(len as u64, &mut kind);
+            kind.extend_from_slice(&content);
+            let mut expected = vec![7, VALUE];
+            varint(kind.len() as u64, &mut expected);
+            expected.extend_from_slice(&kind);
+            assert_eq!((&known, &written), (&expected, &expected), "length {len}");
         }
     }
 

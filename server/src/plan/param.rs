@@ -27,7 +27,8 @@ pub(crate) fn fit(value: &Value, oid: u32, type_name: &str) -> Result<Fitted, St
         (Kind::List(list), Some(Codec::Array(element))) => array(list, oid, element, type_name),
         (Kind::List(_), Some(Codec::Scalar(_))) => Err(wrong(type_name)),
         (Kind::List(list), None) => Ok(Fitted::Text(array_text(list)?)),
-        (Kind::Text(text), Some(Codec::Array(_)) | None) => Ok(Fitted::Text(text.clone())),
+        (Kind::Text(text), Some(Codec::Array(_))) => Ok(Fitted::Text(text.clone())),
+        (kind, None) => Ok(Fitted::Text(input_text(kind))),
         (kind, Some(Codec::Scalar(scalar))) => fit_scalar(kind, scalar, type_name),
         _ => Err(wrong(type_name)),
     }
@@ -80,7 +81,7 @@ fn whole_double(value: i64, type_name: &str) -> Result<f64, String> {
 fn single(value: f64, type_name: &str) -> Result<f32, String> {
     #[allow(clippy::cast_possible_truncation)] // rounds; overflow is looked at below
     let narrow = value as f32;
-    if narrow.is_infinite() && value.is_finite() {
+    if (narrow.is_infinite() && value.is_finite()) || (narrow == 0.0 && value != 0.0) {
         return Err(format!("{value} is out of range for {type_name}"));
     }
     Ok(narrow)
@@ -136,15 +137,21 @@ fn array_item(value: &Value) -> Result<String, String> {
     Ok(match &value.kind {
         None => "NULL".to_owned(),
         Some(Kind::List(inner)) => array_text(inner)?,
-        Some(Kind::Bool(value)) => quoted(&value.to_string()),
-        Some(Kind::Int64(value)) => quoted(&value.to_string()),
-        Some(Kind::Double(value)) => quoted(&value.to_string()),
         Some(Kind::Text(text)) if text.contains('\0') => return Err("text cannot hold a NUL byte".to_owned()),
-        Some(Kind::Text(text) | Kind::Numeric(text)) => quoted(text),
-        Some(Kind::Bytes(bytes)) => {
-            quoted(&bytes.iter().fold("\\x".to_owned(), |text, byte| text + &format!("{byte:02x}")))
-        }
+        Some(kind) => quoted(&input_text(kind)),
     })
+}
+
+/// A value that is no list in the form that its type's input function reads.
+fn input_text(kind: &Kind) -> String {
+    match kind {
+        Kind::Bool(value) => value.to_string(),
+        Kind::Int64(value) => value.to_string(),
+        Kind::Double(value) => value.to_string(),
+        Kind::Text(text) | Kind::Numeric(text) => text.clone(),
+        Kind::Bytes(bytes) => bytes.iter().fold("\\x".to_owned(), |text, byte| text + &format!("{byte:02x}")),
+        Kind::List(_) => String::new(),
+    }
 }
 
 fn wrong(type_name: &str) -> String {

@@ -43,11 +43,36 @@ pub(crate) fn plain(caller: &str) -> Wrapped {
     Wrapped::new("", &without_trailing_semicolons(caller), "\n")
 }
 
+/// How a column becomes what its type's output function prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cast {
+    /// `::text`, for a type that has no cast to text of its own.
+    Text,
+    /// The same for one that has, such as `inet`: its cast may print something else.
+    Output,
+    /// An array as `text[]`; its elements are printed by their output function.
+    Array,
+}
+
+impl Cast {
+    fn of(self, column: &str) -> String {
+        match self {
+            Self::Text => format!("{column}::text"),
+            // Only arrays of it are printed by the output function, and read back as arrays of text.
+            Self::Output => format!("(ARRAY[{column}]::text::text[])[1]"),
+            Self::Array => format!("{column}::text::text[]"),
+        }
+    }
+}
+
 /// The caller's statement inside a query that casts some of its columns: `casts` holds, for each
-/// column, the type to cast it to.
-pub(crate) fn casting(caller: &str, casts: &[Option<&str>]) -> Wrapped {
+/// column, whether and how.
+pub(crate) fn casting(caller: &str, casts: &[Option<Cast>]) -> Wrapped {
     let list = |item: &dyn Fn(usize) -> String| (0..casts.len()).map(item).collect::<Vec<_>>().join(", ");
-    let columns = list(&|i| casts[i].map_or_else(|| format!("q.c{i}"), |target| format!("q.c{i}::{target}")));
+    let columns = list(&|i| {
+        let column = format!("q.c{i}");
+        casts[i].map_or(column.clone(), |cast| cast.of(&column))
+    });
     let names = list(&|i| format!("c{i}"));
     let before = format!("SELECT {columns} FROM (\n");
     Wrapped::new(&before, &without_trailing_semicolons(caller), &format!("\n) AS q({names})\n"))
@@ -182,7 +207,7 @@ mod tests {
     #[test]
     fn the_callers_text_is_found_again_in_every_statement_of_ours() {
         let caller = "select ä, b from t; -- end";
-        for wrapped in [plain(caller), casting(caller, &[None, Some("text")]), declare(&plain(caller), &[20, 25])] {
+        for wrapped in [plain(caller), casting(caller, &[None, Some(Cast::Text)]), declare(&plain(caller), &[20, 25])] {
             let text: String = wrapped.sql.chars().skip(wrapped.text.before).take(wrapped.text.length).collect();
             assert_eq!(text, "select ä, b from t  -- end");
         }
@@ -190,8 +215,8 @@ mod tests {
 
     #[test]
     fn a_cast_names_its_columns_by_position() {
-        let wrapped = casting("table t;", &[None, Some("text[]")]);
-        assert_eq!(wrapped.sql, "SELECT q.c0, q.c1::text[] FROM (\ntable t \n) AS q(c0, c1)\n");
+        let wrapped = casting("table t;", &[None, Some(Cast::Array)]);
+        assert_eq!(wrapped.sql, "SELECT q.c0, q.c1::text::text[] FROM (\ntable t \n) AS q(c0, c1)\n");
     }
 
     #[test]

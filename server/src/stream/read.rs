@@ -158,8 +158,8 @@ impl Read<'_> {
         };
         match opened.await {
             Ok(arguments) => {
-                let target = self.options.limits.bytes;
-                match Cursor::open(session, stop, described, Some(arguments), target).await {
+                let batch_bytes = self.options.limits.bytes;
+                match Cursor::open(session, stop, described, arguments, batch_bytes).await {
                     Ok(cursor) => Ok(cursor),
                     Err((session, error)) => {
                         session.finish().await;
