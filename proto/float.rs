@@ -4,58 +4,129 @@
 
 /// Appends a float8 as `float8out` prints it.
 pub fn write_f64(value: f64, out: &mut Vec<u8>) {
-    write(value.is_nan(), value.is_infinite(), value.is_sign_negative(), 15, out, |buffer| buffer.format_finite(value));
+    if special(value.is_nan(), value.is_infinite(), value.is_sign_negative(), out) {
+        return;
+    }
+    let value = value.abs();
+    let shortest = Decimal::read(zmij::Buffer::new().format_finite(value));
+    let longer = |digits: usize| Some(format!("{value:.digits$e}")).filter(|text| text.parse() == Ok(value));
+    let printed = shortest.not_half_way(&Binary::of_f64(value), longer);
+    layout(printed.digits(), printed.exponent, 15, out);
 }
 
 /// Appends a float4 as `float4out` prints it.
 pub fn write_f32(value: f32, out: &mut Vec<u8>) {
-    write(value.is_nan(), value.is_infinite(), value.is_sign_negative(), 6, out, |buffer| buffer.format_finite(value));
+    if special(value.is_nan(), value.is_infinite(), value.is_sign_negative(), out) {
+        return;
+    }
+    let value = value.abs();
+    let shortest = Decimal::read(zmij::Buffer::new().format_finite(value));
+    let longer = |digits: usize| Some(format!("{value:.digits$e}")).filter(|text| text.parse() == Ok(value));
+    let printed = shortest.not_half_way(&Binary::of_f32(value), longer);
+    layout(printed.digits(), printed.exponent, 6, out);
 }
 
-fn write(
-    nan: bool,
-    infinite: bool,
-    negative: bool,
-    precision: i32,
-    out: &mut Vec<u8>,
-    shortest: impl FnOnce(&mut zmij::Buffer) -> &str,
-) {
-    if nan {
-        return out.extend_from_slice(b"NaN");
-    }
-    if negative {
+/// Writes the sign, and the number if it has no digits.
+fn special(nan: bool, infinite: bool, negative: bool, out: &mut Vec<u8>) -> bool {
+    if negative && !nan {
         out.push(b'-');
     }
-    if infinite {
-        return out.extend_from_slice(b"Infinity");
+    match (nan, infinite) {
+        (true, _) => out.extend_from_slice(b"NaN"),
+        (_, true) => out.extend_from_slice(b"Infinity"),
+        _ => {}
     }
-    let mut buffer = zmij::Buffer::new();
-    let (digits, count, exponent) = decimal(shortest(&mut buffer));
-    layout(&digits[..count], exponent, precision, out);
+    nan || infinite
+}
+
+/// A finite number above 0 as `mantissa * 2^exponent`, if it is not subnormal.
+struct Binary {
+    mantissa: u64,
+    exponent: i32,
+    /// The next smaller number is closer than the next larger one.
+    power_of_two: bool,
+}
+
+impl Binary {
+    fn of_f64(value: f64) -> Self {
+        let bits = value.to_bits();
+        Self::new(bits & ((1 << 52) - 1), bits >> 52, 52, 1075)
+    }
+
+    fn of_f32(value: f32) -> Self {
+        let bits = u64::from(value.to_bits());
+        Self::new(bits & ((1 << 23) - 1), bits >> 23, 23, 150)
+    }
+
+    fn new(fraction: u64, exponent: u64, width: u32, bias: i32) -> Self {
+        let exponent = i32::try_from(exponent).unwrap_or(0) - bias;
+        Self { mantissa: fraction | 1 << width, exponent, power_of_two: fraction == 0 }
+    }
 }
 
 /// The significant digits of a printed number, how many there are, and the power of ten of the first.
-fn decimal(printed: &str) -> ([u8; 20], usize, i32) {
-    let printed = printed.trim_start_matches('-');
-    let (mantissa, exponent) = printed.split_once('e').unwrap_or((printed, "0"));
-    let mut exponent: i32 = exponent.parse().unwrap_or(0);
-    let (mut digits, mut count, mut seen_point) = ([0; 20], 0, false);
-    exponent -= 1;
-    for byte in mantissa.bytes() {
-        match byte {
-            b'.' => seen_point = true,
-            b'0' if count == 0 => exponent -= i32::from(seen_point),
-            digit => {
-                digits[count] = digit;
-                count += 1;
-                exponent += i32::from(!seen_point);
+struct Decimal {
+    digits: [u8; 20],
+    count: usize,
+    exponent: i32,
+}
+
+impl Decimal {
+    fn read(printed: &str) -> Self {
+        let (mantissa, exponent) = printed.split_once('e').unwrap_or((printed, "0"));
+        let mut exponent: i32 = exponent.parse().unwrap_or(0);
+        let (mut digits, mut count, mut seen_point) = ([0; 20], 0, false);
+        exponent -= 1;
+        for byte in mantissa.bytes() {
+            match byte {
+                b'.' => seen_point = true,
+                b'0' if count == 0 => exponent -= i32::from(seen_point),
+                digit => {
+                    digits[count] = digit;
+                    count += 1;
+                    exponent += i32::from(!seen_point);
+                }
             }
         }
+        while count > 0 && digits[count - 1] == b'0' {
+            count -= 1;
+        }
+        Self { digits, count, exponent }
     }
-    while count > 0 && digits[count - 1] == b'0' {
-        count -= 1;
+
+    fn digits(&self) -> &[u8] {
+        &self.digits[..self.count]
     }
-    (digits, count, exponent)
+
+    /// Whether it lies exactly half-way between that number and one of its neighbours. It then reads
+    /// back to it, because ties go to the even one, but PostgreSQL does not rely on how ties are read.
+    fn is_half_way(&self, number: &Binary) -> bool {
+        let Binary { mantissa, exponent, power_of_two } = *number;
+        // Below that, what is half-way has more digits than any number is printed with.
+        if exponent < 1 {
+            return false;
+        }
+        let zeros = self.exponent + 1 - i32::try_from(self.count).unwrap_or(0);
+        // Beyond 5^23 the odd part is larger than a mantissa.
+        let Some(zeros) = u32::try_from(zeros).ok().filter(|zeros| *zeros <= 23) else { return false };
+        let digits = self.digits().iter().fold(0_u128, |sum, digit| sum * 10 + u128::from(digit - b'0'));
+        let odd = digits * 5_u128.pow(zeros);
+        let twos = odd.trailing_zeros();
+        let (odd, twos) = (odd >> twos, i32::try_from(twos + zeros).unwrap_or(0));
+        let mantissa = u128::from(mantissa);
+        let below = if power_of_two { (4 * mantissa - 1, exponent - 2) } else { (2 * mantissa - 1, exponent - 1) };
+        (odd, twos) == (2 * mantissa + 1, exponent - 1) || (odd, twos) == below
+    }
+
+    /// This, or if it is half-way, the number with as few more digits as it takes; `longer` prints it
+    /// with so many digits after the first, if that reads back to it.
+    fn not_half_way(self, number: &Binary, longer: impl Fn(usize) -> Option<String>) -> Self {
+        if !self.is_half_way(number) {
+            return self;
+        }
+        let mut printed = (self.count..17).filter_map(longer).map(|printed| Self::read(&printed));
+        printed.find(|printed| !printed.is_half_way(number)).unwrap_or(self)
+    }
 }
 
 fn layout(digits: &[u8], exponent: i32, precision: i32, out: &mut Vec<u8>) {
@@ -127,6 +198,9 @@ mod tests {
             (1e15, "1e+15"),
             (1_234_567_890_123_456.0, "1.234567890123456e+15"),
             (1e300, "1e+300"),
+            // 333050507366768800 would be half-way to the next number.
+            (333_050_507_366_768_770.0, "3.3305050736676877e+17"),
+            (9_007_199_254_740_992.0, "9.007199254740992e+15"),
             (5e-324, "5e-324"),
             (f64::MAX, "1.7976931348623157e+308"),
             (f64::NAN, "NaN"),

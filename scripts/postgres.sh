@@ -50,7 +50,7 @@ if command -v apt-get >/dev/null; then
 elif command -v brew >/dev/null; then
     brew install postgresql@17
 else
-    echo "neither apt-get nor brew is here: install PostgreSQL 13 or later, or set ROWSTREAM_PG_BIN to its bin folder" >&2
+    echo "neither apt-get nor brew is here: install PostgreSQL 14 or later, or set ROWSTREAM_PG_BIN to its bin folder" >&2
     exit 1
 fi
 look || { echo "PostgreSQL was installed, but its programs are in no folder known to this script" >&2; exit 1; }

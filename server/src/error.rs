@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use rowstream_contract::reason::Reason;
-use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
+use sqlx::postgres::{PgDatabaseError, PgErrorPosition, PgSeverity};
 
 use crate::stop::{Cause, Stopped};
 
@@ -138,14 +138,17 @@ impl Error {
             ("42501", _) => SqlErrorKind::Privilege,
             ("25006", _) => SqlErrorKind::ReadOnly,
             ("57014", _) => SqlErrorKind::AdminCancelled,
-            (_, "08" | "28" | "3D" | "53" | "57" | "58") => {
-                return Self::DatabaseUnavailable { sqlstate: Some(sqlstate), cause: report.message().to_owned() };
+            // A file that the statement itself names.
+            ("58P01" | "58P02", _) => SqlErrorKind::Statement,
+            // Times that PostgreSQL gives a whole transaction end its session.
+            ("25P03" | "25P04", _) | (_, "08" | "28" | "3D" | "53" | "57" | "58") => {
+                return Self::DatabaseUnavailable { sqlstate: Some(sqlstate), cause: for_the_log(report) };
             }
             (_, "0A") => SqlErrorKind::Unsupported,
             (_, "40") => SqlErrorKind::Conflict,
             (_, "P0") => SqlErrorKind::Raised,
-            (_, "XX" | "F0" | "0B" | "25" | "26" | "34") => {
-                return Self::Internal(format!("SQLSTATE {sqlstate}: {}", report.message()));
+            (_, "XX" | "F0" | "0B" | "26" | "34") => {
+                return Self::Internal(for_the_log(report));
             }
             _ => SqlErrorKind::Statement,
         };
@@ -200,6 +203,15 @@ impl Error {
     }
 }
 
+/// What may be logged of PostgreSQL's report. The message of a mere ERROR may quote a value, whatever
+/// its class: a function raises what it likes. What ends the session (FATAL) is about the session.
+fn for_the_log(report: &PgDatabaseError) -> String {
+    match report.severity() {
+        PgSeverity::Fatal | PgSeverity::Panic => format!("SQLSTATE {}: {}", report.code(), report.message()),
+        _ => format!("SQLSTATE {}; PostgreSQL's own log tells more", report.code()),
+    }
+}
+
 /// Where the caller's SQL text lies inside a statement of ours, in characters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CallerText {
@@ -211,11 +223,11 @@ impl CallerText {
     /// No text of the caller's in it: no position makes sense to them.
     pub(crate) const NONE: Self = Self { before: 0, length: 0 };
 
-    /// A position in the statement as one in the caller's text; PostgreSQL points at most one past
-    /// the end.
+    /// A position in the statement as one in the caller's text. What PostgreSQL finds missing at the end of
+    /// all it finds missing at the end of that text.
     fn locate(self, position: usize) -> Option<usize> {
         let own = position.checked_sub(self.before)?;
-        (self.length > 0 && (1..=self.length + 1).contains(&own)).then_some(own)
+        (self.length > 0 && own > 0).then(|| own.min(self.length + 1))
     }
 }
 
@@ -228,7 +240,7 @@ mod tests {
         let text = CallerText { before: 10, length: 5 };
         assert_eq!(text.locate(11), Some(1));
         assert_eq!(text.locate(16), Some(6));
-        assert_eq!(text.locate(17), None);
+        assert_eq!(text.locate(17), Some(6));
         assert_eq!(text.locate(10), None);
         assert_eq!(CallerText::NONE.locate(1), None);
     }

@@ -32,6 +32,9 @@ use crate::{
 const MAX_REQUEST_BYTES: usize = 4 << 20;
 /// Room for calls that hold no stream (ListQueries, CancelQuery, health) beside all that do or wait.
 const SPARE_CALLS: usize = 256;
+/// How much longer than a caller may stall PostgreSQL lets a transaction wait: it only has to act if this
+/// program no longer does.
+const IDLE_SLACK: Duration = Duration::from_secs(60);
 /// How long checking one named query may take.
 const CHECK: Duration = Duration::from_secs(10);
 /// How long the last bytes of ended calls have to reach their callers.
@@ -100,6 +103,7 @@ fn engine(config: &Config) -> Engine {
             pool_max: args.pool_max,
             wait_timeout: args.queue_timeout,
             connect_timeout: args.connect_timeout,
+            idle_limit: args.stall_timeout + IDLE_SLACK,
         }),
         admission: Admission::new(AdmissionConfig {
             max_streams: args.max_streams,
@@ -168,7 +172,7 @@ async fn check_queries(engine: Arc<Engine>, queries: Queries, mut healthy: watch
         return;
     }
     for query in queries.all() {
-        let Ok(call) = engine.calls.begin(None, CHECK) else { return };
+        let Ok(call) = engine.calls.begin(None, "", CHECK) else { return };
         if let Err(error) = engine.describe(call, Source::Named(query.clone())).await {
             tracing::error!(query = query.name, %error, "named query does not pass");
         }

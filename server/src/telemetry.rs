@@ -6,6 +6,8 @@ use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::config::{Config, ConfigError, LogFormat};
 
+const NO_NOTICES: &str = "sqlx::postgres::notice=off";
+
 /// Installs the process's subscriber.
 ///
 /// # Errors
@@ -13,6 +15,8 @@ use crate::config::{Config, ConfigError, LogFormat};
 pub fn init(config: &Config) -> Result<(), ConfigError> {
     let filter = EnvFilter::try_new(&config.args.log)
         .map_err(|error| ConfigError::Value(format!("--log {:?}: {error}", config.args.log)))?;
+    // What a caller's statement raises as a notice is row data.
+    let filter = filter.add_directive(NO_NOTICES.parse().expect("a valid directive"));
     let on_terminal = std::io::stderr().is_terminal();
     let text = match config.args.log_format {
         LogFormat::Auto => on_terminal,

@@ -246,8 +246,6 @@ const AS_TEXT: &[(&str, &[&str])] = &[
     ("regclass", &["pg_class", "mood_log"]),
     ("regtype", &["int4", "mood", "timestamptz[]"]),
     ("regproc", &["now"]),
-    ("int2vector", &["1 2 3", ""]),
-    ("oidvector", &["1 2 3"]),
     ("aclitem", &["postgres=r/postgres"]),
     ("pg_snapshot", &["10:20:10,14,15"]),
     ("jsonpath", &["$.a[*] ? (@ > 1)"]),
@@ -323,10 +321,6 @@ async fn assert_scalars_and_arrays(types: &[(&str, &[&str])]) {
     for (name, values) in types {
         let values = format!("(values {}) as v(x)", rows_of(name, values));
         assert_as_psql(&pair, &format!("select x, x as again, null::{name} as nothing from {values}")).await;
-        // hstore's vectors of vectors and the like have no array type.
-        if pair.psql(&format!("select to_regtype({}) is null", quoted(&format!("{name}[]")))) == "t" {
-            continue;
-        }
         assert_as_psql(
             &pair,
             &format!(
@@ -402,7 +396,7 @@ async fn random_numerics_keep_every_digit() {
         let mut digits = |most| {
             let count = noise.below(most);
             (0..=count)
-                .map(|_| if noise.below(3) == 0 { '0' } else { char::from(b'0' + noise.below(10) as u8) })
+                .map(|_| if noise.below(3) == 0 { '0' } else { char::from(b"0123456789"[noise.below(10) as usize]) })
                 .collect()
         };
         let (whole, fraction): (String, String) = (digits(30), digits(30));
@@ -458,6 +452,7 @@ async fn types_that_cannot_be_declared_are_printed_as_psql_prints_them() {
         "select * from pg_settings where name = 'work_mem'",
         "select 'a'::mood is null, null::pair, row(null, null)::pair, (null, null)::pair is null",
         "select array['a  ', null]::short[], array[array['b']]::short[], array['1.2.3.4', '::1/64']::inet[]",
+        "select '1 2 3'::int2vector, ''::int2vector, '7 8'::oidvector, null::oidvector",
         "select null, 'unknown', 1",
     ] {
         let sql = sql.replace("'a'::mood", "'ok'::mood");
@@ -600,8 +595,8 @@ async fn sql_ascii() -> Pair {
 async fn every_type_is_taken_as_text() {
     let pair = pair_with_types().await;
     for (name, values) in BINARY.iter().chain(AS_TEXT) {
-        // There is no way to send these back.
-        if matches!(*name, "aclitem" | "pg_snapshot") && name.len() == 7 {
+        // The first two have no binary form, and multiranges are not known to sqlx.
+        if matches!(*name, "aclitem" | "tagged") || name.ends_with("multirange") {
             continue;
         }
         let list = |item: &dyn Fn(usize) -> String| joined(values.len(), item);
@@ -766,8 +761,7 @@ async fn a_bad_value_is_named_with_its_parameter_and_type() {
             let status = query_row(&pair, &statement, parameters).await.expect_err(&statement);
             let told = (status.code(), reason(&status));
             assert_eq!(told, (Code::InvalidArgument, "INVALID_PARAMETER".to_owned()), "{value:?} {status:?}");
-            let expected = format!("{shown}");
-            assert!(status.message().starts_with(&format!("{label}{expected}")), "{status:?}");
+            assert!(status.message().starts_with(&format!("{label}{shown}")), "{status:?}");
             assert!(status.message().contains(&format!("cannot be a {short}: ")), "{status:?}");
         }
     }

@@ -1,7 +1,7 @@
 //! Reading a statement through a cursor, on one connection, in one READ ONLY transaction.
 //!
-//! The round trips, in order (`docs/round-trips` are counted by a test):
-//! 1. `BEGIN READ ONLY`, settings, `pg_backend_pid()`;
+//! The round trips, in order (a test counts them):
+//! 1. `BEGIN READ ONLY`, settings, `pg_backend_pid()`: together with 4 where 2 and 3 are not needed;
 //! 2. for a statement not seen before, [`describe`]: is it one row-returning statement, and what are
 //!    its parameters and columns;
 //! 3. with parameters: conversion of those that PostgreSQL has to read ([`bind`]), and the bound

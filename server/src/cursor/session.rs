@@ -35,6 +35,8 @@ const CANCEL_AGAIN: [Duration; 5] = [
     Duration::from_millis(500),
     Duration::from_secs(1),
 ];
+/// A connection that was dead before is found so this soon.
+const DEAD_WITHIN: Duration = Duration::from_millis(100);
 /// How long a terminated backend may take to end.
 const TERMINATE: Duration = Duration::from_secs(1);
 /// How long the final ROLLBACK may take before the connection is given up.
@@ -124,9 +126,10 @@ impl Session {
         Prelude { sql, statements: 4 }
     }
 
-    /// Whether the connection turns out to have died while it was idle.
+    /// Whether the connection, asked just after it broke, turns out to have died while it was idle. One
+    /// that broke later may have died of its statement, which is then not run again.
     pub(crate) fn was_dead(&self) -> bool {
-        self.reused && self.guard.broken
+        self.reused && self.guard.broken && self.acquired.elapsed() < DEAD_WITHIN
     }
 
     /// The connection, and the guard that its statements run under.
@@ -266,5 +269,6 @@ fn breaks_connection(error: &sqlx::Error) -> bool {
         return !matches!(error, sqlx::Error::ColumnDecode { .. } | sqlx::Error::TypeNotFound { .. });
     };
     let code = report.code().unwrap_or_default();
-    code.starts_with("08") || (code.starts_with("57P") && code != "57P04") || code.starts_with("58")
+    let ends_session = matches!(code.as_ref(), "25P03" | "25P04") || (code.starts_with("57P") && code != "57P04");
+    ends_session || code.starts_with("08")
 }

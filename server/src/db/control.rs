@@ -30,34 +30,38 @@ impl Control {
     /// Cancels what the backend is running; harmless if it runs nothing. Answers whether PostgreSQL
     /// has been asked.
     pub(crate) async fn cancel(&self, pid: i32) -> bool {
-        self.run(format!("SELECT pg_cancel_backend({pid})")).await
+        self.run(format!("SELECT pg_cancel_backend({pid})")).await.is_ok()
     }
 
-    /// Ends the backend.
-    pub(crate) async fn terminate(&self, pid: i32) -> bool {
-        self.run(format!("SELECT pg_terminate_backend({pid})")).await
+    /// Ends the backend, if it is still there.
+    pub(crate) async fn terminate(&self, pid: i32) {
+        let sql = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = {pid}");
+        if let Err(cause) = self.run(sql).await {
+            tracing::warn!(pid, cause, "cannot terminate a backend");
+        }
     }
 
-    /// Whether PostgreSQL answers.
-    pub(crate) async fn ping(&self) -> bool {
+    /// Whether PostgreSQL answers; if not, why.
+    pub(crate) async fn ping(&self) -> Result<(), String> {
         self.run("SELECT 1".to_owned()).await
     }
 
     /// Runs a statement of ours; once more on another connection if the first one turns out dead.
-    async fn run(&self, sql: String) -> bool {
+    async fn run(&self, sql: String) -> Result<(), String> {
         let attempts = async {
+            let mut cause = String::new();
             for _ in 0..=CONNECTIONS {
-                let Ok(mut lease) = self.pool.get().await else { return false };
+                let mut lease = self.pool.get().await.map_err(|error| error.to_string())?;
                 match sqlx::raw_sql(sqlx::AssertSqlSafe(sql.as_str())).execute(&mut lease.sql).await {
-                    Ok(_) => return true,
+                    Ok(_) => return Ok(()),
                     Err(error) => {
                         drop(Object::take(lease));
-                        tracing::debug!(%error, "control connection failed");
+                        cause = error.to_string();
                     }
                 }
             }
-            false
+            Err(cause)
         };
-        timeout(LIMIT, attempts).await.unwrap_or(false)
+        timeout(LIMIT, attempts).await.unwrap_or_else(|_| Err(format!("no answer within {LIMIT:?}")))
     }
 }

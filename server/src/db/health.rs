@@ -18,12 +18,15 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 pub(crate) async fn watch(database: Database, pool_min: usize, healthy: watch::Sender<bool>, end: CancellationToken) {
     let mut backoff = BACKOFF.0;
     loop {
-        let answers = database.control.ping().await;
+        let answer = database.control.ping().await;
+        let answers = answer.is_ok();
         let changed = healthy.send_if_modified(|now| std::mem::replace(now, answers) != answers);
         if changed && answers {
             tracing::info!("PostgreSQL answers");
-        } else if !answers && (changed || backoff == BACKOFF.0) {
-            tracing::warn!("PostgreSQL does not answer; trying again");
+        } else if let Err(cause) = answer
+            && (changed || backoff == BACKOFF.0)
+        {
+            tracing::warn!(cause, "PostgreSQL does not answer; trying again");
         }
         let pause = if answers {
             backoff = BACKOFF.0;

@@ -42,6 +42,8 @@ pub(crate) struct DatabaseConfig {
     pub(crate) wait_timeout: Duration,
     /// The longest time to open one.
     pub(crate) connect_timeout: Duration,
+    /// The longest time that a transaction may wait for its next statement.
+    pub(crate) idle_limit: Duration,
 }
 
 /// The database, as the calls see it. Cheap to clone.

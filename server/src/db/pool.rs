@@ -12,7 +12,7 @@ use deadpool::{
     managed::{self, Metrics, Object, PoolConfig, QueueMode, RecycleError, RecycleResult, Timeouts},
 };
 use sqlx::{
-    Connection as _, PgConnection, Row as _,
+    AssertSqlSafe, Connection as _, PgConnection, Row as _,
     postgres::{PgConnectOptions, PgRow},
 };
 
@@ -28,15 +28,18 @@ pub(crate) type Pool = managed::Pool<Connector>;
 /// A connection on loan from the pool.
 pub(crate) type Lease = Object<Connector>;
 
-/// Settings that every session starts with: how values look as text where PostgreSQL makes the text; a
+/// Settings that every session starts with (a database of no encoding keeps its bytes, so that a column
+/// that is not UTF-8 can be named): how values look as text where PostgreSQL makes the text; a
 /// backstop against transactions that this program would leave open if it froze; and no JIT, because a
 /// compilation delays the first row and does not hear a cancel.
 const SESSION: &str = "
     SET timezone = 'UTC'; SET datestyle = 'ISO, MDY'; SET intervalstyle = 'postgres';
-    SET bytea_output = 'hex'; SET extra_float_digits = 1; SET client_encoding = 'UTF8';
-    SET standard_conforming_strings = on; SET default_transaction_read_only = on;
-    SET cursor_tuple_fraction = 1; SET jit = off; SET idle_in_transaction_session_timeout = '10min';
-    SELECT pg_size_bytes(current_setting('work_mem')), pg_backend_pid()";
+    SET bytea_output = 'hex'; SET extra_float_digits = 1;
+    SET standard_conforming_strings = on; SET client_min_messages = error; SET default_transaction_read_only = on;
+    SET cursor_tuple_fraction = 1; SET jit = off;
+    SELECT pg_size_bytes(current_setting('work_mem')), pg_backend_pid(),
+           set_config('client_encoding', CASE current_setting('server_encoding')
+                      WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END, false)";
 
 /// A backend whose client has vanished notices within a second. Not on every platform.
 const VANISHED_CLIENT: &str = "SET client_connection_check_interval = '1s'";
@@ -61,6 +64,8 @@ impl std::fmt::Debug for Connection {
 #[derive(Debug)]
 pub(crate) struct Connector {
     options: PgConnectOptions,
+    /// How long a transaction may wait for its next statement: longer than any caller may stall.
+    idle_limit: Duration,
 }
 
 impl managed::Manager for Connector {
@@ -69,7 +74,9 @@ impl managed::Manager for Connector {
 
     async fn create(&self) -> Result<Connection, sqlx::Error> {
         let mut sql = PgConnection::connect_with(&self.options).await?;
-        let row: PgRow = sqlx::raw_sql(SESSION).fetch_one(&mut sql).await?;
+        let idle = self.idle_limit.as_millis().min(2_000_000_000);
+        let session = format!("SET idle_in_transaction_session_timeout = {idle}; {SESSION}");
+        let row: PgRow = sqlx::raw_sql(AssertSqlSafe(session)).fetch_one(&mut sql).await?;
         let work_mem = text(&row, 0).and_then(|text| text.parse().ok()).unwrap_or(64 * 1024);
         let pid = text(&row, 1).and_then(|text| text.parse().ok()).unwrap_or(0);
         if let Err(error) = sqlx::raw_sql(VANISHED_CLIENT).execute(&mut sql).await
@@ -94,7 +101,7 @@ impl managed::Manager for Connector {
 /// A pool of at most `size` connections, the most recently used first.
 pub(crate) fn new(config: &DatabaseConfig, size: usize) -> Pool {
     let timeouts = Timeouts { wait: None, create: Some(config.connect_timeout), recycle: Some(PING_TIMEOUT) };
-    managed::Pool::builder(Connector { options: config.options.clone() })
+    managed::Pool::builder(Connector { options: config.options.clone(), idle_limit: config.idle_limit })
         .config(PoolConfig { max_size: size, timeouts, queue_mode: QueueMode::Lifo })
         .runtime(Runtime::Tokio1)
         .build()

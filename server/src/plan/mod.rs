@@ -132,8 +132,8 @@ pub(crate) fn arrange(source: &Source, arguments: &Arguments, count: usize) -> R
     if let Arguments::Positional(values) = arguments
         && values.len() > count
     {
-        let message = format!("{} values for {count} parameters", values.len());
-        return Err(Error::InvalidRequest { field: "statement.parameters", message });
+        let message = format!("is one too many; the statement has {count} parameters");
+        return Err(Error::InvalidParameter { parameter: format!("${}", count + 1), message });
     }
     (0..count)
         .map(|index| {
@@ -209,7 +209,7 @@ mod tests {
         let unknown = "parameter \"d\": query \"q\" has no such parameter; it has: a, b, c";
         let named = HashMap::from([("d".to_owned(), Value::default())]);
         assert_eq!(values(&Arguments::Named(named)), Err(unknown.to_owned()));
-        let many = "statement.parameters: 4 values for 3 parameters";
+        let many = "parameter $4: is one too many; the statement has 3 parameters";
         assert_eq!(values(&Arguments::Positional(vec![Value::default(); 4])), Err(many.to_owned()));
     }
 }

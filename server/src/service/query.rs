@@ -61,8 +61,14 @@ impl Queryable {
         };
         let asked = asked_timeout(metadata)?.unwrap_or(self.calls.default_deadline);
         let timeout = [Some(asked), own, Some(self.calls.max_deadline)].into_iter().flatten().min();
-        self.engine.calls.begin(id, timeout.unwrap_or(asked))
+        let request_id = metadata.get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
+        self.engine.calls.begin(id, request_id, timeout.unwrap_or(asked))
     }
+}
+
+/// A caller's own id to show it again, if it is one.
+fn valid_id(id: &str) -> String {
+    request::query_id(id).ok().flatten().unwrap_or_default()
 }
 
 /// The caller's timeout.
@@ -81,7 +87,8 @@ impl QueryService for Queryable {
 
     async fn stream_query(&self, request: Request<v1::StreamQueryRequest>) -> Answer<Self::StreamQueryStream> {
         let (metadata, _, mut request) = request.into_parts();
-        let refused = |error: Error| status(&error, &request.query_id);
+        let id = valid_id(&request.query_id);
+        let refused = |error: Error| status(&error, &id);
         let statement = self.statement(request.statement.take()).map_err(|error| status(&error, ""))?;
         let options = self.requests.options(&request, &statement.source).map_err(refused)?;
         let call = self.begin(&metadata, &request.query_id, &statement.source).map_err(refused)?;
@@ -99,7 +106,7 @@ impl QueryService for Queryable {
         let statement = self.statement(request.statement).map_err(|error| status(&error, ""))?;
         let options = self.requests.one_row();
         let call = self.begin(&metadata, &request.query_id, &statement.source);
-        let call = call.map_err(|error| status(&error, &request.query_id))?;
+        let call = call.map_err(|error| status(&error, &valid_id(&request.query_id)))?;
         let query_id = call.id.clone();
         let answer = async {
             let mut events = self.engine.one_row(call, statement, options).await?;

@@ -15,18 +15,23 @@ use crate::{
 const RETRY_SOON: Duration = Duration::from_millis(100);
 const RETRY_LATER: Duration = Duration::from_secs(1);
 
+/// The most bytes of a text that goes into a status. Statuses travel as HTTP/2 headers, and one that is
+/// larger than the other side takes breaks its whole connection.
+const MAX_TEXT: usize = 1024;
+
 /// The status of an error; `query_id` is empty if the call never had one.
 pub(crate) fn status(error: &Error, query_id: &str) -> Status {
     let reason = error.reason();
     let mut details = ErrorDetails::new();
     details.set_error_info(reason.as_str(), DOMAIN, facts(error, query_id));
     match error {
-        Error::InvalidRequest { field, message } => drop(details.add_bad_request_violation(*field, message.as_str())),
+        Error::InvalidRequest { field, message } => drop(details.add_bad_request_violation(*field, clipped(message))),
         Error::InvalidParameter { parameter, message } => {
-            details.add_bad_request_violation(format!("statement.parameters[{parameter}]"), message.as_str());
+            let field = format!("statement.parameters[{}]", clipped(parameter));
+            details.add_bad_request_violation(field, clipped(message));
         }
         Error::StatementRefused { message, .. } => {
-            details.add_bad_request_violation("statement", message.as_str());
+            details.add_bad_request_violation("statement", clipped(message));
         }
         Error::UnknownQuery(name) => {
             details.set_resource_info("named query", name.as_str(), "", "");
@@ -40,12 +45,20 @@ pub(crate) fn status(error: &Error, query_id: &str) -> Status {
     if let Some(delay) = retry {
         details.set_retry_info(Some(delay));
     }
-    let mut status = Status::with_error_details(code(reason), error.to_string(), details);
+    let mut status = Status::with_error_details(code(reason), clipped(&error.to_string()), details);
     if let (Code::ResourceExhausted, Some(delay)) = (code(reason), retry) {
         let millis = MetadataValue::from(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
         status.metadata_mut().insert("grpc-retry-pushback-ms", millis);
     }
     status
+}
+
+/// A text cut to what a status may hold.
+fn clipped(text: &str) -> String {
+    if text.len() <= MAX_TEXT {
+        return text.to_owned();
+    }
+    format!("{}...", &text[..text.floor_char_boundary(MAX_TEXT)])
 }
 
 /// The status of a call that the server has no room for at all.
@@ -119,9 +132,29 @@ fn facts(error: &Error, query_id: &str) -> HashMap<String, String> {
         Error::RowTooLarge { row, .. } => fact(metadata::ROW, row.to_string()),
         Error::InvalidEncoding { row, column } => {
             fact(metadata::ROW, row.to_string());
-            fact(metadata::COLUMN, column.clone());
+            fact(metadata::COLUMN, clipped(column));
         }
         _ => {}
     }
     facts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_fits_the_headers_it_travels_in() {
+        let long = "ä".repeat(100_000);
+        for error in [
+            Error::InvalidParameter { parameter: long.clone(), message: long.clone() },
+            Error::StatementRefused { message: long.clone(), sqlstate: "42601".to_owned(), position: None },
+            Error::InvalidEncoding { row: 0, column: long.clone() },
+        ] {
+            let status = status(&error, "id");
+            let percent_encoded = status.message().len() * 3;
+            let base64 = status.details().len() * 4 / 3;
+            assert!(percent_encoded + base64 < 12 * 1024, "{} bytes", percent_encoded + base64);
+        }
+    }
 }

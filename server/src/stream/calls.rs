@@ -13,6 +13,9 @@ use crate::{
     stop::{Cause, Stop},
 };
 
+/// How much of a request's id the log shows.
+const MAX_REQUEST_ID: usize = 64;
+
 /// Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Calls(Arc<Mutex<HashMap<String, Stop>>>);
@@ -21,6 +24,8 @@ pub(crate) struct Calls(Arc<Mutex<HashMap<String, Stop>>>);
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) id: String,
+    /// The id of the request that brought it, for the log.
+    pub(crate) request_id: String,
     pub(crate) stop: Stop,
     pub(crate) started: Instant,
     /// The deadline as the caller's clock shows it.
@@ -30,7 +35,7 @@ pub(crate) struct Call {
 
 impl Calls {
     /// Begins a call that ends within `timeout`.
-    pub(crate) fn begin(&self, id: Option<String>, timeout: Duration) -> Result<Call, Error> {
+    pub(crate) fn begin(&self, id: Option<String>, request_id: &str, timeout: Duration) -> Result<Call, Error> {
         let started = Instant::now();
         let id = id.unwrap_or_else(|| uuid::Uuid::now_v7().simple().to_string());
         let stop = Stop::new(started + timeout);
@@ -40,7 +45,8 @@ impl Calls {
         }
         calls.insert(id.clone(), stop.clone());
         drop(calls);
-        Ok(Call { id, stop, started, deadline: SystemTime::now() + timeout, calls: self.clone() })
+        let request_id = request_id.chars().take(MAX_REQUEST_ID).collect();
+        Ok(Call { id, request_id, stop, started, deadline: SystemTime::now() + timeout, calls: self.clone() })
     }
 
     /// Stops the call of that id; answers whether there was one.
@@ -73,12 +79,12 @@ mod tests {
     #[tokio::test]
     async fn an_id_is_in_use_exactly_as_long_as_its_call() {
         let calls = Calls::default();
-        let call = calls.begin(Some("a".to_owned()), Duration::from_secs(1)).expect("free");
-        assert!(matches!(calls.begin(Some("a".to_owned()), Duration::from_secs(1)), Err(Error::QueryIdInUse(_))));
+        let call = calls.begin(Some("a".to_owned()), "", Duration::from_secs(1)).expect("free");
+        assert!(matches!(calls.begin(Some("a".to_owned()), "", Duration::from_secs(1)), Err(Error::QueryIdInUse(_))));
         assert!(calls.cancel("a"));
         assert_eq!(call.stop.stopped().await.cause, Cause::CancelRequested);
         drop(call);
         assert!(!calls.cancel("a"));
-        calls.begin(Some("a".to_owned()), Duration::from_secs(1)).expect("free again");
+        calls.begin(Some("a".to_owned()), "", Duration::from_secs(1)).expect("free again");
     }
 }

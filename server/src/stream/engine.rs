@@ -131,8 +131,11 @@ impl Task {
             outbox: &mut outbox,
             measures: Measures::default(),
         };
-        let result = read.run().await;
+        let mut result = read.run().await;
         let measures = read.measures;
+        if one_row && result.is_ok() && measures.sent.rows == 0 {
+            result = Err(Error::NoRow);
+        }
         log(kind(one_row), &call, statement.source.label(), &measures, result.as_ref().err());
         if let Err(error) = result {
             if error.is_database_unavailable() {
@@ -156,6 +159,7 @@ fn log(kind: &str, call: &Call, statement: &str, measures: &Measures, error: Opt
     tracing::info!(
         kind,
         query_id = %call.id,
+        request_id = %call.request_id,
         statement,
         outcome,
         rows = sent.rows,

@@ -82,10 +82,9 @@ impl Outbox {
         let _ = self.stop.enter(Phase::Send);
         let sending = timeout(self.stall_timeout, self.events.send(item));
         match self.stop.unless_stopped(sending).await {
-            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Ok(()))) | Err(_) => {}
             Ok(Ok(Err(_))) => self.stop.stop(Cause::CallerGone),
             Ok(Err(_)) => self.stop.stop(Cause::Stalled),
-            Err(_) => return,
         }
         let _ = self.stop.enter(Phase::Fetch);
         self.waited += start.elapsed();

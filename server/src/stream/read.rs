@@ -62,6 +62,7 @@ impl Read<'_> {
     pub(crate) async fn run(&mut self) -> Result<(), Error> {
         let mut attempt = 1;
         loop {
+            self.measures = Measures::default();
             match self.attempt().await {
                 Ok(()) => return Ok(()),
                 Err(Failed { again: true, .. }) if attempt < ATTEMPTS && self.call.stop.now().is_none() => attempt += 1,
@@ -79,16 +80,17 @@ impl Read<'_> {
         let plan = match cached {
             // All of it goes in one round trip with the first fetch.
             Some(plan) if plan.described.parameters.is_empty() => {
-                session = Session::take(&engine.database, stop, &name).await?;
+                session = self.had(Session::take(&engine.database, stop, &name).await)?;
                 plan
             }
             cached => {
-                let mut begun = Session::begin(&engine.database, stop, &name).await?;
+                let mut begun = self.had(Session::begin(&engine.database, stop, &name).await)?;
                 let plan = match cached {
                     Some(plan) => plan,
                     None => match describe(&mut begun, stop, source).await {
                         Ok(described) => engine.plans.insert(source, described),
                         Err(error) => {
+                            self.measures.database = begun.acquired().elapsed();
                             begun.finish().await;
                             return Err(of_named_query(source, error).into());
                         }
@@ -98,8 +100,14 @@ impl Read<'_> {
                 plan
             }
         };
-        self.measures.queued = session.acquired() - self.call.started;
         self.read(session, &plan, from_cache).await
+    }
+
+    /// Notes how long it took to have a session, or to fail to.
+    fn had(&mut self, session: Result<Session, Error>) -> Result<Session, Error> {
+        let until = session.as_ref().map_or_else(|_| Instant::now(), Session::acquired);
+        self.measures.queued = until - self.call.started;
+        session
     }
 
     /// Reads along a plan.
@@ -115,7 +123,10 @@ impl Read<'_> {
         };
         let mut cursor = match self.open(session, &plan.described).await {
             Ok(cursor) => cursor,
-            Err(error) => return Err(Failed { again: outdated(&error), error }),
+            Err(error) => {
+                self.measures.database = started.elapsed();
+                return Err(Failed { again: outdated(&error), error });
+            }
         };
         let header = header(self.call, &plan.described.columns);
         let described = plan.described.clone();

@@ -1,0 +1,99 @@
+//! Flags and environment variables, and the exit status that says what is wrong with them.
+
+use std::net::TcpListener;
+
+use rowstream_testkit::Postgres;
+use tempfile::tempdir;
+
+use crate::{
+    harness::{client, row_of, until_serving},
+    process::{Ended, Program},
+};
+
+/// Nobody listens there; the programs of these tests do not get as far as asking.
+const URL: &str = "postgres://user:hush-hush@127.0.0.1:1/db";
+
+/// Asserts an exit status, a message on stderr, nothing on stdout, and no password anywhere.
+fn assert_refused(ended: &Ended, status: i32, message: &str) {
+    assert_eq!(ended.status, Some(status), "{ended:?}");
+    assert!(ended.stderr.contains(message), "{ended:?}");
+    assert_eq!(ended.stdout, "");
+    assert!(!ended.stderr.contains("hush-hush"), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_wrong_command_line_is_status_64_with_the_usage_on_stderr() {
+    for (args, message) in [
+        (&["--database-url", URL, "--no-such-flag"][..], "--no-such-flag"),
+        (&[], "--database-url"),
+        (&["--database-url", URL, "--listen", "nowhere"], "--listen"),
+        (&["--database-url", URL, "--grace-period", "soon"], "--grace-period"),
+        (&["--database-url", URL, "a-word"], "a-word"),
+    ] {
+        let ended = Program::run(args).await;
+        assert_refused(&ended, 64, message);
+        assert!(ended.stderr.contains("--help"), "{ended:?}");
+    }
+    assert!(Program::run(&["--no-such-flag"]).await.stderr.contains("Usage: rowstream-server"));
+}
+
+#[tokio::test]
+async fn help_and_version_are_status_0_and_on_stdout() {
+    for (flag, expected) in [("--help", "--database-url <URL>"), ("--version", env!("CARGO_PKG_VERSION"))] {
+        let ended = Program::run(&[flag]).await;
+        assert_eq!(ended.status, Some(0));
+        assert!(ended.stdout.contains(expected), "{ended:?}");
+        assert_eq!(ended.stderr, "");
+    }
+}
+
+#[tokio::test]
+async fn settings_that_cannot_be_used_are_status_78() {
+    for (args, message) in [
+        (&["--database-url", URL, "--listen", "0.0.0.0:0"][..], "--allow-unauthenticated-remote"),
+        (&["--database-url", "mysql://user:hush-hush@127.0.0.1/db"], "--database-url"),
+        (&["--database-url", "postgres://user:hush-hush@127.0.0.1:port/db"], "--database-url"),
+        (&["--database-url", URL, "--pool-max", "0"], "--pool-max"),
+        (&["--database-url", URL, "--log", "=!"], "--log"),
+    ] {
+        assert_refused(&Program::run(args).await, 78, message);
+    }
+}
+
+#[tokio::test]
+async fn a_folder_of_queries_that_is_not_there_is_status_78() {
+    let folder = tempdir().expect("a folder");
+    let missing = folder.path().join("missing");
+    let missing = missing.to_str().expect("UTF-8");
+    let ended = Program::run(&["--database-url", URL, "--listen", "127.0.0.1:0", "--queries", missing]).await;
+    assert_refused(&ended, 78, &format!("--queries {missing}"));
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_status_69() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let ended = Program::run(&["--database-url", URL, "--listen", &address]).await;
+    assert_refused(&ended, 69, &format!("--listen {address}"));
+}
+
+#[tokio::test]
+async fn environment_variables_work_like_flags() {
+    let database = Postgres::shared().create_database().expect("a database");
+    let mut command = Program::command();
+    command.env("DATABASE_URL", database.url()).env("ROWSTREAM_LISTEN", "127.0.0.1:0");
+    let mut program = Program::spawn(command.env("ROWSTREAM_ALLOW_SQL", "true"));
+    let address = program.address().await;
+    until_serving(address).await;
+    client(address).query_row(row_of("select 1")).await.expect("ad-hoc SQL is allowed");
+    assert_eq!(program.terminate().await.status, Some(0));
+}
+
+#[tokio::test]
+async fn a_flag_counts_more_than_its_environment_variable() {
+    let mut command = Program::command();
+    command.env("DATABASE_URL", URL).env("ROWSTREAM_LISTEN", "0.0.0.0:0");
+    let mut program = Program::spawn(command.args(["--listen", "127.0.0.1:0"]));
+    assert!(program.address().await.ip().is_loopback());
+    assert_eq!(program.terminate().await.status, Some(0));
+}
