@@ -4,9 +4,10 @@ use std::io::IsTerminal as _;
 
 use tracing_subscriber::{EnvFilter, fmt};
 
-use crate::config::{Config, ConfigError, LogFormat};
-
-const NO_NOTICES: &str = "sqlx::postgres::notice=off";
+use crate::{
+    config::{Config, ConfigError, LogFormat},
+    db::NO_NOTICES,
+};
 
 /// Installs the process's subscriber.
 ///

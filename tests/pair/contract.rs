@@ -193,12 +193,9 @@ const REASONS: &str = include_str!("../../proto/reason.rs");
 
 /// The rows of a document's tables whose first cell is `code`: that name, and the other cells.
 fn table(document: &str) -> Vec<(String, Vec<String>)> {
-    let rows = document.lines().filter_map(|line| line.strip_prefix("| `")?.strip_suffix(" |"));
-    rows.filter_map(|row| {
-        let (name, rest) = row.split_once("` | ")?;
-        Some((name.to_owned(), rest.split(" | ").map(str::to_owned).collect()))
-    })
-    .collect()
+    let rows = document.lines().filter_map(|line| line.strip_prefix("| `")?.strip_suffix('|'));
+    let cells = |rest: &str| rest.split('|').skip(1).map(|cell| cell.trim().to_owned()).collect();
+    rows.filter_map(|row| row.split_once('`')).map(|(name, rest)| (name.to_owned(), cells(rest))).collect()
 }
 
 /// The gRPC code that the comment on a reason names, by the reason's name.
@@ -212,7 +209,7 @@ fn codes() -> BTreeMap<String, String> {
             if let Some((_, name)) = line.split_once(" => \"") {
                 let name = name.trim_end_matches("\",");
                 let shouted = |word: &&str| word.len() > 4 && word.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
-                let code = comment.split([' ', '.', ';', ':']).filter(shouted).next_back();
+                let code = comment.split([' ', '.', ';', ':']).rfind(shouted);
                 codes.insert(name.to_owned(), code.unwrap_or_default().to_owned());
             }
             comment.clear();
@@ -233,8 +230,9 @@ fn the_table_of_errors_has_every_reason_once_with_its_code() {
         assert_eq!(rows[0].1.len(), 3, "{name}: code, when, what to do");
     }
     let known = |name: &str| Reason::from_name(name).is_some();
-    let reasons =
-        table.iter().filter(|(name, cells)| cells.len() == 3 && name.bytes().all(|b| !b.is_ascii_lowercase()));
+    let reasons = table
+        .iter()
+        .filter(|(name, cells)| cells.len() == 3 && name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'));
     let unknown: Vec<_> = reasons.map(|(name, _)| name).filter(|name| !known(name)).collect();
     assert!(unknown.is_empty(), "docs/errors.md has reasons that do not exist: {unknown:?}");
 }

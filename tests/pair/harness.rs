@@ -65,7 +65,7 @@ impl Pair {
         let fixed = ["--database-url", database_url];
         let config = Config::try_from_args(fixed.iter().chain(flags)).expect("a valid configuration");
         let pool_max =
-            flags.iter().position(|flag| *flag == "--pool-max").map_or(10, |i| flags[i + 1].parse().unwrap());
+            flags.iter().position(|flag| *flag == "--pool-max").map_or(10, |i| flags[i + 1].parse().expect("a number"));
         let shutdown = CancellationToken::new();
         let server = tokio::spawn(serve(config, listener, shutdown.clone()));
         let pair = Self { database, url, shutdown, server, pool_max };

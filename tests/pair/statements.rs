@@ -730,6 +730,7 @@ async fn every_class_of_sqlstate_has_its_code_and_reason() {
         ("select id from copy_of group by note", Code::InvalidArgument, Reason::SqlError, "42803"),
         ("select nextval('counter')", Code::PermissionDenied, Reason::ReadOnly, "25006"),
         ("delete from victim", Code::InvalidArgument, Reason::StatementRefused, "42601"),
+        ("select set_config('transaction_read_only', 'off', true)", Code::InvalidArgument, Reason::SqlError, "25001"),
     ] {
         assert_mapped(&client, sql, code, reason, sqlstate).await;
     }

@@ -396,7 +396,7 @@ async fn random_numerics_keep_every_digit() {
         let mut digits = |most| {
             let count = noise.below(most);
             (0..=count)
-                .map(|_| if noise.below(3) == 0 { '0' } else { char::from(b"0123456789"[noise.below(10) as usize]) })
+                .map(|_| if noise.below(3) == 0 { "0".to_owned() } else { noise.below(10).to_string() })
                 .collect()
         };
         let (whole, fraction): (String, String) = (digits(30), digits(30));

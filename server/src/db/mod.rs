@@ -22,6 +22,9 @@ use crate::{
 /// How to connect: a checked database URL.
 pub(crate) type ConnectOptions = PgConnectOptions;
 
+/// A log directive: what a statement raises as a notice may be row data.
+pub(crate) const NO_NOTICES: &str = "sqlx::postgres::notice=off";
+
 /// Statements that sqlx keeps prepared on a connection.
 const PREPARED: usize = 128;
 
