@@ -63,7 +63,8 @@ reasons! {
     QueryBroken => "QUERY_BROKEN",
     /// A function of the statement raised an exception: SQLSTATE P0001. FAILED_PRECONDITION.
     Raised => "RAISED",
-    /// Serialization failure, deadlock or conflict with recovery: SQLSTATE class 40. ABORTED.
+    /// Serialization failure, deadlock, conflict with recovery, or a lock not had in time: SQLSTATE class 40
+    /// and 55P03. ABORTED.
     Conflict => "CONFLICT",
     /// The database's administrator cancelled the statement: SQLSTATE 57014. ABORTED.
     AdminCancelled => "ADMIN_CANCELLED",

@@ -145,7 +145,8 @@ impl Error {
                 return Self::DatabaseUnavailable { sqlstate: Some(sqlstate), cause: for_the_log(report) };
             }
             (_, "0A") => SqlErrorKind::Unsupported,
-            (_, "40") => SqlErrorKind::Conflict,
+            // A lock that was not to be had in time (lock_timeout) may be had the next time.
+            ("55P03", _) | (_, "40") => SqlErrorKind::Conflict,
             (_, "P0") => SqlErrorKind::Raised,
             (_, "XX" | "F0" | "0B" | "26" | "34") => {
                 return Self::Internal(for_the_log(report));

@@ -147,7 +147,7 @@ proptest! {
 /// Every kind of value, and lengths around the steps of a varint.
 const EVERY_KIND: &str = "
     select i as int4, i::int8 * 4611686018427 as int8, -i::int2 as int2, i % 2 = 0 as bool, nullif(i % 5, 0) as nulls,
-           sqrt(i) as float8, sqrt(i)::float4 as float4, (-i) ^ 3.7::numeric as numeric, i / 0.0000001 as wide,
+           sqrt(i) as float8, sqrt(i)::float4 as float4, i ^ 3.7::numeric as numeric, i / 0.0000001 as wide,
            repeat('x', i) as text, decode(repeat('ab', i % 140), 'hex') as bytea, md5(i::text)::uuid as uuid,
            now() - i * interval '1 h' as timestamptz, current_date - i as date, i * interval '1 day -1 s' as interval,
            json_build_object('i', i) as json, jsonb_build_array(i, null) as jsonb, array[i, null, -i] as list,
@@ -159,8 +159,7 @@ const EVERY_KIND: &str = "
 #[tokio::test]
 async fn rows_as_the_server_writes_them_are_as_the_generated_types_write_them() {
     let pair = Pair::start().await;
-    let every_kind = EVERY_KIND.replace("(-i) ^ 3.7::numeric", "i ^ 3.7::numeric");
-    let stream = pair.raw().await.stream_query(sql(&every_kind)).await.expect("rows").into_inner();
+    let stream = pair.raw().await.stream_query(sql(EVERY_KIND)).await.expect("rows").into_inner();
     let (mut checksum, mut count, mut summary) = (0, 0, None);
     let messages: Vec<StreamQueryResponse> = stream.try_collect().await.expect("rows");
     for message in messages {
@@ -180,7 +179,7 @@ async fn rows_as_the_server_writes_them_are_as_the_generated_types_write_them() 
     let summary = summary.expect("a summary");
     assert_eq!((count, checksum), (3000, summary.checksum));
 
-    let request = QueryRowRequest { statement: Some(statement(&every_kind)), ..QueryRowRequest::default() };
+    let request = QueryRowRequest { statement: Some(statement(EVERY_KIND)), ..QueryRowRequest::default() };
     let row = pair.raw().await.query_row(request).await.expect("a row").into_inner().row.expect("a row");
     assert_eq!(through::<reference::Row>(&row.0), &row.0[..]);
 }

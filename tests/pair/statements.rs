@@ -776,7 +776,6 @@ async fn a_role_without_a_privilege_is_told_so() {
         assert_mapped(&pair.client(), sql, Code::PermissionDenied, Reason::InsufficientPrivilege, "42501").await;
     }
     pair.assert_settled().await;
-    drop(pair);
 }
 
 #[tokio::test]

@@ -450,13 +450,12 @@ async fn types_that_cannot_be_declared_are_printed_as_psql_prints_them() {
         "select proargtypes, proname, proargnames from pg_proc where proname = 'make_interval'",
         "select indkey, indclass, indexprs from pg_index where indexrelid = 'pg_class_oid_index'::regclass",
         "select * from pg_settings where name = 'work_mem'",
-        "select 'a'::mood is null, null::pair, row(null, null)::pair, (null, null)::pair is null",
+        "select 'ok'::mood is null, null::pair, row(null, null)::pair, (null, null)::pair is null",
         "select array['a  ', null]::short[], array[array['b']]::short[], array['1.2.3.4', '::1/64']::inet[]",
         "select '1 2 3'::int2vector, ''::int2vector, '7 8'::oidvector, null::oidvector",
         "select null, 'unknown', 1",
     ] {
-        let sql = sql.replace("'a'::mood", "'ok'::mood");
-        assert_as_psql(&pair, &sql).await;
+        assert_as_psql(&pair, sql).await;
     }
 }
 
@@ -464,10 +463,9 @@ async fn types_that_cannot_be_declared_are_printed_as_psql_prints_them() {
 async fn any_number_of_columns_of_any_name_arrives() {
     let pair = pair_with_types().await;
     for sql in [
-        "select 1 as a, 2 as a, 'x'::mood as a, 4".replace("'x'", "'ok'"),
+        "select 1 as a, 2 as a, 'ok'::mood as a, 4".to_owned(),
         "select 1, 'two'::text, '[3,4)'::int4range, 5.0".to_owned(),
-        "select 1 as \"a,b\", 2 as \"say \"\"hi\"\"\", 3 as \"two\nlines\", 4 as \"ü\", '{}'::hstore as \" \""
-            .replace("{}", ""),
+        "select 1 as \"a,b\", 2 as \"say \"\"hi\"\"\", 3 as \"two\nlines\", 4 as \"ü\", ''::hstore as \" \"".to_owned(),
         "select from generate_series(1, 3)".to_owned(),
         "select from generate_series(1, 0)".to_owned(),
         "select a.*, b.* from (values (1, 'x')) as a, (values ('[1,2)'::int4range, 1)) as b".to_owned(),
