@@ -36,7 +36,7 @@ const CANCEL_AGAIN: [Duration; 5] = [
     Duration::from_secs(1),
 ];
 /// A connection that was dead before is found so this soon.
-const DEAD_WITHIN: Duration = Duration::from_millis(100);
+const DEAD_WITHIN: Duration = Duration::from_millis(500);
 /// How long a terminated backend may take to end.
 const TERMINATE: Duration = Duration::from_secs(1);
 /// How long the final ROLLBACK may take before the connection is given up.
