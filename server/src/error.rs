@@ -45,6 +45,8 @@ pub(crate) enum Error {
     QueueTimeout(Duration),
     #[error("no database connection became free within {}", humantime::format_duration(*.0))]
     PoolTimeout(Duration),
+    #[error("the server has too many calls under way")]
+    Overloaded,
     #[error("the server is shutting down")]
     Draining,
     #[error("{}", .0.cause.message())]
@@ -179,6 +181,7 @@ impl Error {
             Self::QueueFull { .. } => Reason::QueueFull,
             Self::QueueTimeout(_) => Reason::QueueTimeout,
             Self::PoolTimeout(_) => Reason::PoolTimeout,
+            Self::Overloaded => Reason::Overloaded,
             Self::Draining => Reason::Draining,
             Self::Stopped(stopped) => stopped.cause.reason(),
             Self::Internal(_) => Reason::Internal,
@@ -224,8 +227,8 @@ impl CallerText {
     /// No text of the caller's in it: no position makes sense to them.
     pub(crate) const NONE: Self = Self { before: 0, length: 0 };
 
-    /// A position in the statement as one in the caller's text. What PostgreSQL finds missing at the end of
-    /// all it finds missing at the end of that text.
+    /// A position in the statement as one in the caller's text. What PostgreSQL misses after that text, it
+    /// misses at its end.
     fn locate(self, position: usize) -> Option<usize> {
         let own = position.checked_sub(self.before)?;
         (self.length > 0 && own > 0).then(|| own.min(self.length + 1))

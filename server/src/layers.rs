@@ -16,7 +16,7 @@ use tower_http::{
 };
 use tracing::Span;
 
-use crate::service::status;
+use crate::{error::Error, service::status::status};
 
 /// All services under all layers.
 pub(crate) type Routes = BoxCloneSyncService<Request<Incoming>, Response<Body>, BoxError>;
@@ -38,7 +38,7 @@ pub(crate) fn stack(routes: tonic::service::Routes, max_calls: usize) -> Routes 
 }
 
 /// The header that carries a request's id, both ways.
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Makes an id for a request that came without one.
 #[derive(Clone, Copy, Debug)]
@@ -62,13 +62,13 @@ fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response<Body> {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
     tracing::error!(panic = text, "a handler panicked");
-    status::internal().into_http()
+    status(&Error::Internal(text.to_owned()), "").into_http()
 }
 
 /// What the caller is told when there is no room for its call at all.
 fn shed(result: Result<Response<Body>, BoxError>) -> Result<Response<Body>, BoxError> {
     match result {
-        Err(error) if error.is::<Overloaded>() => Ok(status::overloaded().into_http()),
+        Err(error) if error.is::<Overloaded>() => Ok(status(&Error::Overloaded, "").into_http()),
         result => result,
     }
 }

@@ -10,6 +10,7 @@ use sqlx::{
 
 use super::session::{Session, statement_timeout};
 use crate::{
+    encode::codec::TEXT,
     error::{CallerText, Error},
     plan::{
         Argument, Described, TypeName,
@@ -26,7 +27,7 @@ struct Raw {
 
 impl Type<Postgres> for Raw {
     fn type_info() -> PgTypeInfo {
-        PgTypeInfo::with_oid(Oid(param::TEXT_OID))
+        PgTypeInfo::with_oid(Oid(TEXT))
     }
 }
 
@@ -108,7 +109,7 @@ async fn convert(
         .collect();
     let mut texts = PgArguments::default();
     for conversion in conversions {
-        add(&mut texts, Raw { oid: param::TEXT_OID, bytes: Some(conversion.text.as_bytes().to_vec()) })?;
+        add(&mut texts, Raw { oid: TEXT, bytes: Some(conversion.text.as_bytes().to_vec()) })?;
     }
     let sql = AssertSqlSafe(format!("SELECT {}", casts.join(", ")));
     let (connection, guard) = session.split();

@@ -3,7 +3,7 @@
 
 use rowstream_contract::v1::{ListValue, Value, value::Kind};
 
-use crate::encode::codec::{Codec, Scalar, TEXT};
+use crate::encode::codec::{Codec, Scalar};
 
 /// A value made ready for its parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -181,9 +181,6 @@ fn shortened(text: &str) -> String {
 pub(crate) fn text_value(text: &str) -> Value {
     Value { kind: Some(Kind::Text(text.to_owned())) }
 }
-
-/// The OID of `text`, for a parameter whose text PostgreSQL is to convert.
-pub(crate) const TEXT_OID: u32 = TEXT;
 
 #[cfg(test)]
 mod tests {

@@ -14,6 +14,7 @@ use tonic::{Request, Response, Status, metadata::MetadataMap};
 use super::status::status;
 use crate::{
     error::Error,
+    layers::REQUEST_ID,
     plan::{
         self, Source,
         named::NamedQuery,
@@ -61,7 +62,7 @@ impl Queryable {
         };
         let asked = asked_timeout(metadata)?.unwrap_or(self.calls.default_deadline);
         let timeout = [Some(asked), own, Some(self.calls.max_deadline)].into_iter().flatten().min();
-        let request_id = metadata.get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
+        let request_id = metadata.get(REQUEST_ID.as_str()).and_then(|id| id.to_str().ok()).unwrap_or_default();
         self.engine.calls.begin(id, request_id, timeout.unwrap_or(asked))
     }
 }

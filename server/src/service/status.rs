@@ -61,23 +61,6 @@ fn clipped(text: &str) -> String {
     format!("{}...", &text[..text.floor_char_boundary(MAX_TEXT)])
 }
 
-/// The status of a call that the server has no room for at all.
-pub(crate) fn overloaded() -> Status {
-    let mut details = ErrorDetails::new();
-    details.set_error_info(Reason::Overloaded.as_str(), DOMAIN, HashMap::new()).set_retry_info(Some(RETRY_LATER));
-    let message = "the server has too many calls under way";
-    let mut status = Status::with_error_details(code(Reason::Overloaded), message, details);
-    status.metadata_mut().insert("grpc-retry-pushback-ms", MetadataValue::from(1000_u64));
-    status
-}
-
-/// The status of a call that ran into a bug; its cause is in the log.
-pub(crate) fn internal() -> Status {
-    let mut details = ErrorDetails::new();
-    details.set_error_info(Reason::Internal.as_str(), DOMAIN, HashMap::new());
-    Status::with_error_details(Code::Internal, "internal error", details)
-}
-
 const fn code(reason: Reason) -> Code {
     match reason {
         Reason::InvalidRequest | Reason::InvalidParameter | Reason::StatementRefused | Reason::SqlError => {
@@ -106,6 +89,7 @@ const fn retry_delay(reason: Reason) -> Option<Duration> {
         Reason::QueueFull
         | Reason::QueueTimeout
         | Reason::PoolTimeout
+        | Reason::Overloaded
         | Reason::DatabaseUnavailable
         | Reason::Draining => Some(RETRY_LATER),
         _ => None,
