@@ -1,6 +1,6 @@
 # What there is to do here. Needs cargo and make; installs PostgreSQL if it is missing.
 
-.PHONY: help demo figures test fmt lint doc clients ci postgres
+.PHONY: help demo figures test fmt lint doc clients documents ci postgres
 
 # For instance: make demo DEMO_ARGS="--scale 1 --once"
 DEMO_ARGS ?=
@@ -17,6 +17,7 @@ help:
 	@echo "make lint      formatting, clippy, and who may import whom"
 	@echo "make doc       the documentation of the crates, warnings are errors"
 	@echo "make clients   the server against buf curl and Python's grpcio (installs them under target/)"
+	@echo "make documents every command of the documents, run; every link, followed"
 	@echo "make ci        everything above, as CI runs it"
 
 demo: postgres
@@ -42,6 +43,11 @@ doc:
 
 clients: postgres
 	tests/clients/run
+
+# For instance: make documents PAGES="docs/errors.md"
+PAGES ?=
+documents: postgres
+	tests/documents/run $(PAGES)
 
 ci:
 	.ci/run

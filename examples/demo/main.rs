@@ -36,6 +36,9 @@ struct Args {
     /// The address to serve on; any free port if it is taken
     #[arg(long, default_value = "127.0.0.1:50051")]
     listen: SocketAddr,
+    /// How often lineitem is read both ways; the median counts, because a single run says little
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
     /// End after the measurements instead of serving until Ctrl-C
     #[arg(long)]
     once: bool,
@@ -63,7 +66,7 @@ async fn run(args: &Args) -> Result<()> {
     let client = Client::builder([serving.endpoint()]).build()?;
 
     println!("\n== lineitem, {lineitems} rows");
-    speed::compare(&client, &source, lineitems).await?;
+    speed::compare(&client, &source, lineitems, args.rounds).await?;
 
     println!("\n== a deadline");
     stopping::deadline(&client, &mut database).await?;

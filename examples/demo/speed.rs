@@ -10,13 +10,11 @@ use rowstream_client::Client;
 use crate::{Result, database::Source};
 
 const QUERY: &str = "SELECT * FROM tpch.lineitem";
-/// Both take turns so often; the median counts, because a single run says little.
-const ROUNDS: usize = 3;
 
-/// Prints what both ways take, and the ratio.
-pub(crate) async fn compare(client: &Client, source: &Source, rows: u64) -> Result<()> {
+/// Prints what both ways take, and the ratio. Both take turns `rounds` times, and the medians count.
+pub(crate) async fn compare(client: &Client, source: &Source, rows: u64, rounds: u32) -> Result<()> {
     let (mut copies, mut streams) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         copies.push(source.time_copy(QUERY).await?);
         streams.push(stream(client, rows).await?);
     }
