@@ -251,12 +251,18 @@ const AS_TEXT: &[(&str, &[&str])] = &[
     ("jsonpath", &["$.a[*] ? (@ > 1)"]),
     ("hstore", &["", "a=>1, b=>NULL, \"c d\"=>\"x\\\"y\""]),
     ("citext", &["MiXed"]),
+    ("ltree", &["", "Top.Science.Astronomy"]),
+    ("lquery", &["*.Astro*@{1,2}.!x"]),
+    ("cube", &["(0)", "(1.5, -2),(3, 4e300)"]),
+    ("seg", &["1", "0.10 .. 5.00", "<7", "3 .."]),
+    ("isbn13", &["978-0-393-04002-9", "978-0-393-04002-0!"]),
     ("tagged", &["a", "b c"]),
 ];
 
 /// What [`AS_TEXT`] needs. `tagged` has a cast to text that is not how it prints.
 const DECLARATIONS: &str = "
     create extension hstore; create extension citext;
+    create extension ltree; create extension cube; create extension seg; create extension isn;
     create type mood as enum ('sad', 'ok', 'very happy, indeed', '');
     create domain positive as int4 check (value > 0);
     create domain short as char(3);
@@ -593,8 +599,8 @@ async fn sql_ascii() -> Pair {
 async fn every_type_is_taken_as_text() {
     let pair = pair_with_types().await;
     for (name, values) in BINARY.iter().chain(AS_TEXT) {
-        // The first two have no binary form, and multiranges are not known to sqlx.
-        if matches!(*name, "aclitem" | "tagged") || name.ends_with("multirange") {
+        // The first have no binary form, and multiranges are not known to sqlx.
+        if matches!(*name, "aclitem" | "isbn13" | "seg" | "tagged") || name.ends_with("multirange") {
             continue;
         }
         let list = |item: &dyn Fn(usize) -> String| joined(values.len(), item);
@@ -607,6 +613,16 @@ async fn every_type_is_taken_as_text() {
         let null = pair.client().sql(format!("select $1::{name} is null as n")).bind(Value::null()).query_row().await;
         assert!(null.expect(name).get::<bool>(0).expect("a bool"), "{name}");
     }
+}
+
+#[tokio::test]
+async fn a_parameter_of_a_type_without_a_binary_form_is_told_how_to_be_written() {
+    let pair = pair_with_types().await;
+    let refused = pair.client().sql("select $1::seg").bind("1").query_row().await.expect_err("refused");
+    let expected = "parameter $1: seg has no binary form, so no parameter can be of it; write $N::text::seg for it";
+    assert!(refused.to_string().starts_with(expected), "{refused}");
+    let taken = pair.client().sql("select $1::text::seg").bind("1").query_row().await.expect("a row");
+    assert_eq!(taken.get::<String>(0).expect("text"), "1");
 }
 
 async fn printed(call: &rowstream_client::Call) -> Vec<u8> {

@@ -11,13 +11,16 @@ use sqlx::{
 use super::session::{Session, statement_timeout};
 use crate::{
     encode::codec::TEXT,
-    error::{CallerText, Error},
+    error::{CallerText, Error, SqlError},
     plan::{
         Argument, Described, TypeName,
         param::{self, Fitted},
     },
     stop::Stop,
 };
+
+/// undefined_function: what PostgreSQL says of a type without a binary output function.
+const NO_BINARY_FORM: &str = "42883";
 
 /// A value in its type's binary form; `None` is NULL.
 struct Raw {
@@ -91,7 +94,7 @@ async fn convert_all(
         return Ok(Vec::new());
     }
     match (convert(session, stop, conversions).await, conversions) {
-        (Err(Error::Sql(error)), [one]) => Err(invalid(one.argument, one.parameter, &error.message)),
+        (Err(Error::Sql(error)), [one]) => Err(refused(one, &error)),
         (Err(Error::Sql(_)), several) => Err(find_culprit(session, stop, several).await),
         (result, _) => result,
     }
@@ -134,11 +137,22 @@ async fn find_culprit(session: &mut Session, stop: &Stop, conversions: &[Convers
         }
         match convert(session, stop, std::slice::from_ref(conversion)).await {
             Ok(_) => {}
-            Err(Error::Sql(error)) => return invalid(conversion.argument, conversion.parameter, &error.message),
+            Err(Error::Sql(error)) => return refused(conversion, &error),
             Err(error) => return error,
         }
     }
     Error::Internal("several values together could not be converted, but each one alone could".to_owned())
+}
+
+/// What PostgreSQL says of a text that it cannot convert.
+fn refused(conversion: &Conversion<'_>, error: &SqlError) -> Error {
+    let Conversion { argument, parameter, .. } = conversion;
+    if error.sqlstate != NO_BINARY_FORM {
+        return invalid(argument, parameter, &error.message);
+    }
+    let name = &parameter.short;
+    let message = format!("{name} has no binary form, so no parameter can be of it; write $N::text::{name} for it");
+    Error::InvalidParameter { parameter: argument.label.clone(), message }
 }
 
 fn invalid(argument: &Argument, parameter: &TypeName, message: &str) -> Error {
