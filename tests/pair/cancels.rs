@@ -133,3 +133,16 @@ async fn a_storm_of_dropped_streams_leaves_nothing_behind() {
     }
     pair.assert_settled().await;
 }
+
+#[tokio::test]
+async fn an_id_may_be_used_again_once_its_caller_knows_how_the_call_ended() {
+    let pair = Pair::start().await;
+    let client = pair.client();
+    for _ in 0..200 {
+        let mut rows = client.sql("select 1").query_id("again").stream().await.expect("the id is free");
+        while rows.next_batch().await.expect("a batch").is_some() {}
+        let failed = client.sql("select 1/0").query_id("again").query_row().await.expect_err("no row");
+        assert_eq!(failed.code(), Code::InvalidArgument, "{failed}");
+    }
+    pair.assert_settled().await;
+}

@@ -10,6 +10,7 @@
 //! - [`stalls`]: consumers that stop reading, or vanish
 //! - [`faults`]: backends killed, PostgreSQL restarted, the pool exhausted, connections gone silent
 //! - [`drain`]: the server's end
+//! - [`documents`]: the Rust of the documents
 //!
 //! Every fault test ends with [`harness::Pair::assert_settled`]: no backend busy, no permit lost.
 
@@ -18,6 +19,7 @@ mod harness;
 mod cancels;
 mod contract;
 mod deadlines;
+mod documents;
 mod drain;
 mod faults;
 mod round_trips;

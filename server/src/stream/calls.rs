@@ -20,7 +20,7 @@ const MAX_REQUEST_ID: usize = 64;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Calls(Arc<Mutex<HashMap<String, Stop>>>);
 
-/// A call under way. Known by its id until dropped.
+/// A call under way.
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) id: String,
@@ -30,6 +30,15 @@ pub(crate) struct Call {
     pub(crate) started: Instant,
     /// The deadline as the caller's clock shows it.
     pub(crate) deadline: SystemTime,
+    /// The caller's end takes it along, so that the id is free once its caller knows how the call ended, although the
+    /// task is still clearing up.
+    pub(crate) known: Option<Known>,
+}
+
+/// Keeps a call known by its id, until dropped.
+#[derive(Debug)]
+pub(crate) struct Known {
+    id: String,
     calls: Calls,
 }
 
@@ -46,7 +55,8 @@ impl Calls {
         calls.insert(id.clone(), stop.clone());
         drop(calls);
         let request_id = request_id.chars().take(MAX_REQUEST_ID).collect();
-        Ok(Call { id, request_id, stop, started, deadline: SystemTime::now() + timeout, calls: self.clone() })
+        let known = Some(Known { id: id.clone(), calls: self.clone() });
+        Ok(Call { id, request_id, stop, started, deadline: SystemTime::now() + timeout, known })
     }
 
     /// Stops the call of that id; answers whether there was one.
@@ -66,7 +76,7 @@ impl Calls {
     }
 }
 
-impl Drop for Call {
+impl Drop for Known {
     fn drop(&mut self) {
         self.calls.lock().remove(&self.id);
     }
@@ -77,13 +87,13 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn an_id_is_in_use_exactly_as_long_as_its_call() {
+    async fn an_id_is_in_use_exactly_as_long_as_its_call_is_known() {
         let calls = Calls::default();
-        let call = calls.begin(Some("a".to_owned()), "", Duration::from_secs(1)).expect("free");
+        let mut call = calls.begin(Some("a".to_owned()), "", Duration::from_secs(1)).expect("free");
         assert!(matches!(calls.begin(Some("a".to_owned()), "", Duration::from_secs(1)), Err(Error::QueryIdInUse(_))));
         assert!(calls.cancel("a"));
         assert_eq!(call.stop.stopped().await.cause, Cause::CancelRequested);
-        drop(call);
+        drop(call.known.take());
         assert!(!calls.cancel("a"));
         calls.begin(Some("a".to_owned()), "", Duration::from_secs(1)).expect("free again");
     }

@@ -66,11 +66,11 @@ impl Engine {
     }
 
     /// Describes a statement.
-    pub(crate) async fn describe(self: &Arc<Self>, call: Call, source: Source) -> Result<Arc<Described>, Error> {
+    pub(crate) async fn describe(self: &Arc<Self>, mut call: Call, source: Source) -> Result<Arc<Described>, Error> {
         let permit = self.admission.enter(&call.stop).await;
         let (answer, described) = oneshot::channel();
         let stop = call.stop.clone();
-        let _stop_on_drop = StopOnDrop(stop.clone());
+        let _until_answered = (StopOnDrop(stop.clone()), call.known.take());
         let engine = self.clone();
         self.tasks.spawn(async move {
             let result = match permit {
@@ -88,7 +88,7 @@ impl Engine {
 
     async fn start(
         self: &Arc<Self>,
-        call: Call,
+        mut call: Call,
         statement: Statement,
         options: ReadOptions,
         one_row: bool,
@@ -101,7 +101,7 @@ impl Engine {
             }
         };
         let capacity = if one_row { ONE_ROW } else { AHEAD };
-        let (outbox, events) = outbox::pair(&call.stop, self.stall_timeout, capacity);
+        let (outbox, events) = outbox::pair(&call.stop, call.known.take(), self.stall_timeout, capacity);
         let task = Task { engine: self.clone(), call, statement, options, one_row, outbox, permit };
         self.tasks.spawn(task.run());
         Ok(events)

@@ -19,6 +19,7 @@ use tokio::{
 };
 use tokio_stream::Stream;
 
+use super::calls::Known;
 use crate::{
     admission::Memory,
     error::Error,
@@ -45,6 +46,8 @@ pub(crate) struct Events {
     failure: Arc<OnceLock<Error>>,
     stopped: BoxFuture<'static, Stopped>,
     ended: bool,
+    /// Given up with the last item.
+    known: Option<Known>,
     _stop: StopOnDrop,
 }
 
@@ -55,14 +58,14 @@ impl std::fmt::Debug for Events {
 }
 
 /// Both ends; `capacity` events may wait between them.
-pub(crate) fn pair(stop: &Stop, stall_timeout: Duration, capacity: usize) -> (Outbox, Events) {
+pub(crate) fn pair(stop: &Stop, known: Option<Known>, stall_timeout: Duration, capacity: usize) -> (Outbox, Events) {
     let (sender, receiver) = mpsc::channel(capacity);
     let failure = Arc::new(OnceLock::new());
     let outbox =
         Outbox { events: sender, failure: failure.clone(), stop: stop.clone(), stall_timeout, waited: Duration::ZERO };
     let waiting = stop.clone();
     let stopped = Box::pin(async move { waiting.stopped().await });
-    (outbox, Events { events: receiver, failure, stopped, ended: false, _stop: StopOnDrop(stop.clone()) })
+    (outbox, Events { events: receiver, failure, stopped, ended: false, known, _stop: StopOnDrop(stop.clone()) })
 }
 
 impl Outbox {
@@ -109,6 +112,14 @@ impl Outbox {
     }
 }
 
+impl Events {
+    /// The item that is given out now is the last.
+    fn end(&mut self) {
+        self.ended = true;
+        self.known = None;
+    }
+}
+
 impl Stream for Events {
     type Item = Result<Event, Error>;
 
@@ -118,11 +129,13 @@ impl Stream for Events {
         }
         match self.events.poll_recv(context) {
             Poll::Ready(Some((event, _memory))) => {
-                self.ended = matches!(event, Event::Summary(_));
+                if matches!(event, Event::Summary(_)) {
+                    self.end();
+                }
                 return Poll::Ready(Some(Ok(event)));
             }
             Poll::Ready(None) => {
-                self.ended = true;
+                self.end();
                 let lost = || Error::Internal("the reading task ended without an outcome".to_owned());
                 return Poll::Ready(Some(Err(self.failure.get().cloned().unwrap_or_else(lost))));
             }
@@ -134,7 +147,7 @@ impl Stream for Events {
             self.stopped = Box::pin(std::future::pending());
             return Poll::Pending;
         }
-        self.ended = true;
+        self.end();
         Poll::Ready(Some(Err(stopped.into())))
     }
 }
@@ -150,7 +163,7 @@ mod tests {
 
     fn ends() -> (Outbox, Events, Stop) {
         let stop = Stop::new(Instant::now() + Duration::from_secs(3600));
-        let (outbox, events) = pair(&stop, STALL, 1);
+        let (outbox, events) = pair(&stop, None, STALL, 1);
         (outbox, events, stop)
     }
 

@@ -1,0 +1,191 @@
+//! The Rust of the documents, word for word, run against a server; and a test that it is word for word.
+//!
+//! Each snippet stands in a function of its own, below what it takes for granted. Comments, line breaks and
+//! commas before a bracket may differ: the formatter sees to them here, and the page's width there.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use futures_util::TryStreamExt as _;
+use rowstream_client::{
+    Client, Error, Reason,
+    sink::{CsvSink, Sink as _},
+};
+use serde::Deserialize;
+
+use crate::harness::Pair;
+
+type Result = std::result::Result<(), Error>;
+
+/// A server with the named query that the documents speak of, and rows for it.
+async fn served() -> Pair {
+    let pair = Pair::with(&["--queries", concat!(env!("CARGO_MANIFEST_DIR"), "/examples/queries")]).await;
+    pair.psql(
+        "create schema tpch; create table tpch.orders (o_orderkey bigint, o_custkey bigint, o_orderdate date, \
+         o_orderstatus char(1), o_totalprice numeric(15, 2)); \
+         insert into tpch.orders values (7, 4, '1998-01-02', 'O', 12.50), (8, 4, '1997-01-02', 'O', 1.00)",
+    );
+    pair
+}
+
+#[allow(dead_code, reason = "it is compiled; what it does is run below")]
+mod readme {
+    use std::time::Duration;
+
+    use futures_util::TryStreamExt as _;
+    use rowstream_client::Client;
+
+    #[tokio::main]
+    async fn main() -> Result<(), rowstream_client::Error> {
+        let client = Client::builder(["http://127.0.0.1:50051"]).build()?;
+        let mut rows = client
+            .query("orders_of_customer")
+            .bind_named("customer_id", 4)
+            .deadline(Duration::from_secs(10))
+            .stream()
+            .await?;
+        while let Some(row) = rows.try_next().await? {
+            let (key, total): (i64, String) = (row.get("o_orderkey")?, row.get("o_totalprice")?);
+            println!("{key} {total}");
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_client_is_built() -> Result {
+    let client = Client::builder(["http://10.0.0.1:50051", "http://10.0.0.2:50051"])
+        .connections_per_endpoint(4)
+        .connect_timeout(Duration::from_secs(2))
+        .keepalive(Duration::from_secs(20))
+        .build()?;
+    drop(client);
+    Ok(())
+}
+
+#[allow(unused_variables, dead_code, reason = "a page shows how to get at a value, not what to do with it")]
+#[tokio::test]
+async fn rows_are_read_one_by_one_or_in_batches() -> Result {
+    let pair = served().await;
+    let client = pair.client();
+    let call = client
+        .query("orders_of_customer")
+        .bind_named("customer_id", 4)
+        .deadline(Duration::from_secs(30))
+        .max_rows(1000)
+        .query_id("nightly-1");
+
+    {
+        let mut rows = call.stream().await?;
+        while let Some(row) = rows.try_next().await? {
+            let (key, total): (i64, String) = (row.get("o_orderkey")?, row.get(3)?);
+        }
+    }
+
+    #[derive(Deserialize)]
+    struct Order {
+        o_orderkey: i64,
+        o_orderdate: String,
+        o_totalprice: String,
+    }
+
+    let mut rows = call.stream().await?;
+    while let Some(batch) = rows.next_batch().await? {
+        for row in batch.iter() {
+            let order: Order = row.deserialize()?;
+        }
+    }
+    let summary = rows.summary().expect("set once the stream has ended without an error");
+    println!("{} rows, truncated: {}", summary.row_count, summary.truncated);
+    assert_eq!(summary.row_count, 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_row_is_read() -> Result {
+    let pair = served().await;
+    let client = pair.client();
+    let row =
+        client.sql("SELECT $1::int + $2::int, $3::text").bind(40).bind("2").bind(None::<String>).query_row().await?;
+    let (sum, text): (i32, Option<String>) = (row.get(0)?, row.get(1)?);
+    assert_eq!((sum, text), (42, None));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_error_is_told_by_its_reason() -> Result {
+    let pair = served().await;
+    let client = pair.client();
+    match client.sql("SELECT foo").query_row().await {
+        Err(Error::Status(error)) if error.reason() == Some(Reason::SqlError) => {
+            println!("{:?} at {:?}: {error}", error.sqlstate(), error.position());
+        }
+        other => drop(other?),
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_stands_beside_calls_works() -> Result {
+    let pair = served().await;
+    let client = pair.client();
+    client.health().await?;
+    client.list_queries().await?;
+    client.query("orders_of_customer").describe().await?;
+    client.cancel("nightly-1").await?;
+
+    let mut rows = client.sql("SELECT i FROM generate_series(1, 3) i").stream().await?;
+    let (mut sink, mut out) = (CsvSink::default(), Vec::new());
+    sink.begin(rows.columns(), &mut out);
+    while let Some(batch) = rows.next_batch().await? {
+        sink.batch(&batch, &mut out)?;
+    }
+    sink.end(&mut out);
+    assert_eq!(out, b"i\n1\n2\n3\n");
+
+    client.query("orders_of_customer").bind_named("customer_id", 42).stream().await?;
+    client.query("orders_of_customer").bind(42).bind("1997-01-01").stream().await?;
+    Ok(())
+}
+
+#[test]
+fn every_snippet_of_the_documents_stands_here() {
+    let here = plain(include_str!("documents.rs"));
+    for page in pages() {
+        let text = fs::read_to_string(&page).expect("a page");
+        for snippet in text.split("```rust\n").skip(1) {
+            let snippet = snippet.split("```").next().expect("the rest");
+            // Imports stand together, at the top of a module.
+            let body: String = snippet.lines().filter(|line| !line.starts_with("use ")).collect::<Vec<_>>().join("\n");
+            let statements = body.split("\n\n").map(plain).filter(|part| !part.is_empty());
+            for part in statements {
+                assert!(here.contains(&part), "{}: not in {}, or not the same:\n{snippet}", page.display(), file!());
+            }
+        }
+    }
+}
+
+fn pages() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let docs = fs::read_dir(root.join("docs")).expect("the documents").map(|entry| entry.expect("a file").path());
+    docs.filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .chain([root.join("README.md")])
+        .collect()
+}
+
+/// Code without comments, white space and commas before a closing bracket.
+fn plain(code: &str) -> String {
+    let lines = code.lines().map(|line| match line.find("//") {
+        // The two slashes of a URL are no comment.
+        Some(at) if !line[..at].ends_with(':') => &line[..at],
+        _ => line,
+    });
+    let mut plain: String = lines.collect::<String>().split_whitespace().collect();
+    for bracket in [")", "}", "]"] {
+        plain = plain.replace(&format!(",{bracket}"), bracket);
+    }
+    plain
+}
