@@ -79,6 +79,11 @@ impl Server {
         server
     }
 
+    /// Ends the server, if it still runs, and keeps its database for the next.
+    pub(crate) fn into_database(self) -> Database {
+        self.database
+    }
+
     /// A client that shares one connection with all others that this gives out.
     pub(crate) fn client(&self) -> Client {
         self.client.clone()
