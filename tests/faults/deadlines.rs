@@ -16,8 +16,8 @@ use crate::{
 };
 
 const POOL: usize = 16;
-/// More than all buffers between the server and a caller who does not read.
-const UNREAD: usize = 50_000;
+/// How many rows of a kilobyte: more than all buffers between the server and a caller who does not read.
+const UNREAD: usize = 5_000;
 /// Within this time of the last deadline all backends are idle.
 const IDLE_WITHIN: Duration = Duration::from_millis(500);
 const LATE_BY: Duration = Duration::from_millis(50);
@@ -98,7 +98,8 @@ impl Phase {
     /// Makes one call whose deadline passes, and tells how much later the answer is.
     async fn late_by(self, client: &Client, number: usize) -> Duration {
         // Long enough to come into the phase on a busy machine.
-        let base = Size::asked().count(500, 100) as u64;
+        let busy = if matches!(self, Self::Send) { 1_500 } else { 500 };
+        let base = Size::asked().count(busy, 100) as u64;
         let timeout = Duration::from_millis(fastrand::u64(base..base * 2));
         let start = Instant::now();
         let (status, due) = match self {
@@ -117,7 +118,7 @@ impl Phase {
             Self::Plan => format!("select i, '{MARKER}' from locked"),
             Self::Fetch if number.is_multiple_of(2) => "select pg_sleep(60)".to_owned(),
             Self::Fetch => endless(),
-            Self::Send => crate::calls::rows(UNREAD),
+            Self::Send => format!("select i, repeat('{MARKER}', 80) from generate_series(1, {UNREAD}) i"),
         }
     }
 }

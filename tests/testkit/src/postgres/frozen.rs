@@ -20,6 +20,12 @@ impl Frozen {
         Ok(frozen)
     }
 
+    /// Which.
+    #[must_use]
+    pub fn pids(&self) -> &[String] {
+        &self.0
+    }
+
     pub(super) fn signal(&self, name: &str) -> Result<(), Error> {
         let output = Command::new("kill").args(["-s", name]).args(&self.0).output().map_err(Error::io("run kill"))?;
         if output.status.success() {

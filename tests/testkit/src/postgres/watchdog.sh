@@ -52,5 +52,7 @@ while read -r command signal; do
     esac
 done
 
+# A test may have frozen it.
+[ -z "$pid" ] || kill -s CONT "$pid" 2>/dev/null
 stop QUIT
 rm -rf "$dir"
