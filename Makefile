@@ -1,6 +1,6 @@
 # What there is to do here. Needs cargo and make; installs PostgreSQL if it is missing.
 
-.PHONY: help demo figures test fmt lint doc clients documents ci postgres
+.PHONY: help demo figures faults test fmt lint doc clients documents ci postgres
 
 # For instance: make demo DEMO_ARGS="--scale 1 --once"
 DEMO_ARGS ?=
@@ -8,10 +8,13 @@ DEMO_ARGS ?=
 FIGURES_ARGS ?=
 # For instance: make test TEST_ARGS=--no-fail-fast
 TEST_ARGS ?=
+# For instance: make faults FAULTS_ARGS=cancels
+FAULTS_ARGS ?=
 
 help:
 	@echo "make demo      a private PostgreSQL, TPC-H data, the server, and what it does"
 	@echo "make figures   what the project promises, measured"
+	@echo "make faults    what must survive, at full size, measured (half an hour)"
 	@echo "make test      all tests"
 	@echo "make fmt       format"
 	@echo "make lint      formatting, clippy, and who may import whom"
@@ -26,6 +29,10 @@ demo: postgres
 figures: postgres
 	cargo build --release --bins
 	cargo run --release --example figures -- $(FIGURES_ARGS)
+
+faults: postgres
+	cargo build --release --bins
+	ROWSTREAM_FAULTS=full cargo test --release --test faults -- --nocapture --test-threads=1 $(FAULTS_ARGS)
 
 test: postgres
 	cargo test --workspace $(TEST_ARGS)

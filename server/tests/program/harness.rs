@@ -19,8 +19,7 @@ use tonic_types::StatusExt as _;
 
 use crate::process::Program;
 
-/// Long enough for anything that is going to happen at all on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) use rowstream_testkit::PATIENCE;
 /// Rows for ever, a hundred a second.
 pub(crate) const ENDLESS: &str = "select i, pg_sleep(0.01) from generate_series(1, 1000000) i";
 
