@@ -1,4 +1,5 @@
-//! What crosses all calls: the request id, the span, a panic turned into INTERNAL, load shedding.
+//! What crosses all calls: the request id, the span, a panic turned into INTERNAL, load shedding, and the
+//! bounds on a request's body (which are in `incoming`).
 
 use std::any::Any;
 
@@ -16,14 +17,18 @@ use tower_http::{
 };
 use tracing::Span;
 
-use crate::{error::Error, service::status::status};
+use crate::{
+    error::Error,
+    incoming::{Bounded, Requests},
+    service::status::status,
+};
 
 /// All services under all layers.
 pub(crate) type Routes = BoxCloneSyncService<Request<Incoming>, Response<Body>, BoxError>;
 
 /// Puts the layers around the services, the outermost first. At most `max_calls` calls may be under way
 /// before their answer begins; the next one is refused at once.
-pub(crate) fn stack(routes: tonic::service::Routes, max_calls: usize) -> Routes {
+pub(crate) fn stack(routes: tonic::service::Routes, max_calls: usize, requests: Requests) -> Routes {
     let service = ServiceBuilder::new()
         .layer(SetRequestIdLayer::new(REQUEST_ID, NewId))
         .layer(TraceLayer::new_for_grpc().make_span_with(span).on_failure(()))
@@ -32,7 +37,7 @@ pub(crate) fn stack(routes: tonic::service::Routes, max_calls: usize) -> Routes 
         .map_result(shed)
         .load_shed()
         .layer(GlobalConcurrencyLimitLayer::new(max_calls))
-        .service(routes);
+        .service(Bounded { routes, requests });
     let service = service.map_request(|request: Request<Incoming>| request.map(Body::new));
     BoxCloneSyncService::new(service.map_response(|response| response.map(Body::new)).map_err(Into::into))
 }
