@@ -8,11 +8,18 @@
 //! - [`harness`]: a server, its database, and [`harness::Server::assert_settled`], which every test ends with
 //! - [`calls`]: requests, and streams read to their end with rows counted and checksums compared
 //! - [`watch`]: what `pg_stat_activity` says, asked often
+//! - [`frames`]: HTTP/2 by hand; [`flood`]: very many of them, and an honest caller beside them
 //! - [`size`]: how much is run, and how a figure is printed
 
+mod consumers;
 mod deadlines;
+mod floods;
+mod overload;
+mod requests;
 
 mod calls;
+mod flood;
+mod frames;
 mod harness;
 mod size;
 mod watch;
