@@ -23,7 +23,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut descriptors = protox::compile(PROTOS, ["proto"])?;
 
-    let mut ours = tonic_prost_build::configure().build_transport(false).bytes(".rowstream.v1.Value");
+    let mut ours = tonic_prost_build::configure()
+        .build_transport(false)
+        .codec_path("crate::codec::SizedCodec")
+        .bytes(".rowstream.v1.Value");
     for name in BY_HAND {
         ours = ours.extern_path(format!(".rowstream.v1.{name}"), format!("crate::rows::{name}"));
     }

@@ -1,4 +1,5 @@
-//! What crosses all calls: the request id, the span, a panic turned into INTERNAL, load shedding.
+//! What crosses all calls: the request id, the span, a panic turned into INTERNAL, load shedding, and the
+//! bounds on a request's body (which are in `incoming`).
 
 use std::any::Any;
 
@@ -16,14 +17,18 @@ use tower_http::{
 };
 use tracing::Span;
 
-use crate::{error::Error, service::status::status};
+use crate::{
+    error::Error,
+    incoming::{Bounded, Requests},
+    service::status::status,
+};
 
 /// All services under all layers.
 pub(crate) type Routes = BoxCloneSyncService<Request<Incoming>, Response<Body>, BoxError>;
 
 /// Puts the layers around the services, the outermost first. At most `max_calls` calls may be under way
 /// before their answer begins; the next one is refused at once.
-pub(crate) fn stack(routes: tonic::service::Routes, max_calls: usize) -> Routes {
+pub(crate) fn stack(routes: tonic::service::Routes, max_calls: usize, requests: Requests) -> Routes {
     let service = ServiceBuilder::new()
         .layer(SetRequestIdLayer::new(REQUEST_ID, NewId))
         .layer(TraceLayer::new_for_grpc().make_span_with(span).on_failure(()))
@@ -32,7 +37,7 @@ pub(crate) fn stack(routes: tonic::service::Routes, max_calls: usize) -> Routes 
         .map_result(shed)
         .load_shed()
         .layer(GlobalConcurrencyLimitLayer::new(max_calls))
-        .service(routes);
+        .service(Bounded { routes, requests });
     let service = service.map_request(|request: Request<Incoming>| request.map(Body::new));
     BoxCloneSyncService::new(service.map_response(|response| response.map(Body::new)).map_err(Into::into))
 }
@@ -70,5 +75,70 @@ fn shed(result: Result<Response<Body>, BoxError>) -> Result<Response<Body>, BoxE
     match result {
         Err(error) if error.is::<Overloaded>() => Ok(status(&Error::Overloaded, "").into_http()),
         result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, time::Duration};
+
+    use futures_util::future::BoxFuture;
+    use hyper_util::{client::legacy, rt::TokioExecutor};
+    use tokio::net::TcpListener;
+    use tokio_util::{sync::CancellationToken, task::TaskTracker};
+    use tonic::{Code, Status, server::NamedService, service};
+
+    use super::*;
+    use crate::transport::{TransportConfig, run};
+
+    /// A service with a bug.
+    #[derive(Clone)]
+    struct Broken;
+
+    impl NamedService for Broken {
+        const NAME: &'static str = "test.Broken";
+    }
+
+    impl tower::Service<Request<Body>> for Broken {
+        type Response = Response<Body>;
+        type Error = Infallible;
+        type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+        fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Infallible>> {
+            std::task::Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, request: Request<Body>) -> Self::Future {
+            Box::pin(async move {
+                assert!(!request.uri().path().ends_with("/Panic"), "a secret");
+                Ok(Status::ok("").into_http())
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_panics_is_internal_and_the_next_call_is_served() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let minute = Duration::from_secs(60);
+        let config = TransportConfig {
+            max_connections: 1,
+            max_connection_streams: 10,
+            keepalive_interval: minute,
+            keepalive_timeout: minute,
+        };
+        let routes = stack(service::Routes::new(Broken), 10, Requests::new(1024));
+        let end = CancellationToken::new();
+        tokio::spawn(run(listener, routes, config, TaskTracker::new(), end.clone(), end.clone()));
+
+        let client = legacy::Client::builder(TokioExecutor::new()).http2_only(true).build_http::<Body>();
+        for (method, code, message) in [("Panic", Code::Internal, "internal error"), ("Fine", Code::Ok, "")] {
+            let url = format!("http://{address}/test.Broken/{method}");
+            let request = Request::post(url).header("content-type", "application/grpc").body(Body::empty());
+            let response = client.request(request.expect("valid")).await.expect("the process lives");
+            let status = Status::from_header_map(response.headers()).expect("a status");
+            assert_eq!((status.code(), status.message()), (code, message));
+        }
+        end.cancel();
     }
 }

@@ -19,6 +19,7 @@ use crate::{
     admission::{Admission, AdmissionConfig},
     config::{Args, Config},
     db::{Database, DatabaseConfig, health},
+    incoming::Requests,
     layers,
     plan::{Source, request::RequestPolicy},
     queries::Queries,
@@ -30,6 +31,8 @@ use crate::{
 
 /// The largest request: SQL text and values.
 const MAX_REQUEST_BYTES: usize = 4 << 20;
+/// All requests together, of calls that arrive, wait or run.
+const MAX_REQUESTS_BYTES: usize = 64 << 20;
 /// Room for calls that hold no stream (ListQueries, CancelQuery, health) beside all that do or wait.
 const SPARE_CALLS: usize = 256;
 /// How much longer than a caller may stall PostgreSQL lets a transaction wait: it only has to act if this
@@ -192,7 +195,8 @@ fn routes(args: &Args, service: Queryable, health: HealthReporter) -> Result<lay
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)
         .prepare();
-    Ok(layers::stack(routes, args.max_streams + args.max_queue + SPARE_CALLS))
+    let max_calls = args.max_streams + args.max_queue + SPARE_CALLS;
+    Ok(layers::stack(routes, max_calls, Requests::new(MAX_REQUESTS_BYTES)))
 }
 
 fn transport_config(args: &Args) -> TransportConfig {

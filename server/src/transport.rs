@@ -15,15 +15,17 @@ use hyper_util::{
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
-    time::{sleep, timeout},
+    time::sleep,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::{BoxError, Service};
 
+use crate::preface;
+
 /// How long accepting pauses after an error that is about the process, not about one connection.
 const PAUSE: Duration = Duration::from_millis(50);
-/// How long a new connection may be silent before its first bytes.
-const FIRST_BYTES: Duration = Duration::from_secs(10);
+/// How long a new connection may take to send HTTP/2's preface.
+const PREFACE: Duration = Duration::from_secs(10);
 /// HTTP/2 flow-control windows for what callers send: requests are small.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1 << 20;
@@ -33,6 +35,8 @@ const SEND_BUFFER: usize = 256 * 1024;
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
 /// Streams that a caller has reset and that wait to be cleaned up, before the connection is closed.
 const MAX_PENDING_RESETS: usize = 64;
+/// Streams that break the protocol in ways that end them alone, before the connection is closed.
+const MAX_LOCAL_RESETS: usize = 128;
 
 /// The bounds that are the operator's to choose.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +90,7 @@ fn builder(config: TransportConfig) -> http2::Builder<TokioExecutor> {
         .max_concurrent_streams(config.max_connection_streams)
         .max_header_list_size(MAX_HEADER_BYTES)
         .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+        .max_local_error_reset_streams(MAX_LOCAL_RESETS)
         .max_send_buf_size(SEND_BUFFER)
         .keep_alive_interval(config.keepalive_interval)
         .keep_alive_timeout(config.keepalive_timeout);
@@ -104,9 +109,7 @@ async fn connection<S, B>(
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    if !matches!(timeout(FIRST_BYTES, stream.readable()).await, Ok(Ok(()))) {
-        return;
-    }
+    let Some(stream) = preface::read(stream, PREFACE).await else { return };
     let connection = http2.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {

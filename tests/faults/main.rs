@@ -23,11 +23,14 @@
 //! - [`calls`]: requests, and streams read to their end with rows counted and checksums compared
 //! - [`watch`]: what `pg_stat_activity` says, asked often
 //! - [`direct`]: a caller that can reset its TCP connection
+//! - [`frames`]: HTTP/2 by hand; [`flood`]: very many of them, and an honest caller beside them
 //! - [`reference`]: a table, and whether a disturbed read of it delivered its rows
 //! - [`size`]: how much is run, and how a figure is printed
 
 mod calls;
 mod direct;
+mod flood;
+mod frames;
 mod harness;
 mod reference;
 mod size;
@@ -35,12 +38,16 @@ mod watch;
 
 mod backends;
 mod cancels;
+mod consumers;
 mod cuts;
 mod ddl;
 mod deadlines;
 mod descriptors;
 mod drain;
+mod floods;
 mod kills;
+mod overload;
+mod requests;
 mod restarts;
 mod stalled_database;
 mod standby;

@@ -1,0 +1,138 @@
+//! The first bytes of a connection: HTTP/2's preface, within a time.
+//!
+//! hyper waits for the preface without a limit, and its keepalive begins after it: a connection that sends a
+//! byte now and then would hold its place for ever. So the preface is read here, and hyper is given it again.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf},
+    time::timeout,
+};
+
+/// RFC 9113, section 3.4.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A connection that has sent its preface, of which nothing has been read.
+#[derive(Debug)]
+pub(crate) struct Prefaced<T> {
+    io: T,
+    /// How much of the preface has been read again.
+    replayed: usize,
+}
+
+/// Reads the preface. `None` if it does not come within the limit, or something else comes.
+pub(crate) async fn read<T: AsyncRead + Unpin>(mut io: T, limit: Duration) -> Option<Prefaced<T>> {
+    let matches = async {
+        let (mut received, mut buffer) = (0, [0; PREFACE.len()]);
+        while received < PREFACE.len() {
+            let more = io.read(&mut buffer[received..]).await.unwrap_or(0);
+            received += more;
+            if more == 0 || !PREFACE.starts_with(&buffer[..received]) {
+                return false;
+            }
+        }
+        true
+    };
+    timeout(limit, matches).await.unwrap_or(false).then_some(Prefaced { io, replayed: 0 })
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Prefaced<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let rest = &PREFACE[self.replayed..];
+        if rest.is_empty() {
+            return Pin::new(&mut self.io).poll_read(context, buffer);
+        }
+        let now = rest.len().min(buffer.remaining());
+        buffer.put_slice(&rest[..now]);
+        self.replayed += now;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Prefaced<T> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncWriteExt as _, duplex},
+        time::{Instant, sleep},
+    };
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    #[tokio::test]
+    async fn the_preface_is_read_again_by_whoever_comes_next() {
+        let (mut caller, server) = duplex(1024);
+        caller.write_all(&[PREFACE, b"frames"].concat()).await.expect("room");
+        drop(caller);
+        let mut bytes = Vec::new();
+        read(server, LIMIT).await.expect("a preface").read_to_end(&mut bytes).await.expect("bytes");
+        assert_eq!(bytes, [PREFACE, b"frames"].concat());
+    }
+
+    #[tokio::test]
+    async fn anything_else_ends_it_at_once() {
+        for bytes in [&b"GET / HTTP/1.1\r\n"[..], b"\x16\x03\x01", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\rx"] {
+            let (mut caller, server) = duplex(1024);
+            caller.write_all(bytes).await.expect("room");
+            assert!(read(server, LIMIT).await.is_none(), "{bytes:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_comes_byte_by_byte_has_no_more_time_than_one_that_does_not_come() {
+        let (mut caller, server) = duplex(1024);
+        let start = Instant::now();
+        let dripping = async {
+            for byte in PREFACE {
+                sleep(Duration::from_secs(1)).await;
+                if caller.write_u8(*byte).await.is_err() {
+                    break;
+                }
+            }
+            std::future::pending::<()>().await;
+        };
+        let accepted = tokio::select! {
+            accepted = read(server, LIMIT) => accepted,
+            () = dripping => unreachable!("it goes on for ever"),
+        };
+        assert!(accepted.is_none());
+        assert_eq!(start.elapsed(), LIMIT);
+    }
+}

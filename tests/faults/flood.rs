@@ -1,0 +1,135 @@
+//! Floods of frames over a few connections, and an honest caller beside them.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::tcp::OwnedReadHalf,
+    task::JoinHandle,
+    time::timeout,
+};
+
+use crate::{
+    calls::{client, row_of},
+    frames::Raw,
+    size::Times,
+};
+
+/// How many frames go into one write.
+const CHUNK: usize = 500;
+/// How long a write may wait: a server that reads no more has had enough of this connection.
+const UNREAD: Duration = Duration::from_secs(2);
+
+/// What an attack sends.
+pub(crate) trait Attack: Send {
+    /// Appends what comes before the frames of a new connection.
+    fn begin(&mut self, _out: &mut Vec<u8>) {}
+    /// Appends one more frame, or the few that belong together, and answers how many that were.
+    fn frames(&mut self, out: &mut Vec<u8>) -> usize;
+    /// Whether the answers are read.
+    fn reads(&self) -> bool {
+        true
+    }
+}
+
+/// What a flood came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Flooded {
+    pub(crate) frames: usize,
+    pub(crate) connections: usize,
+    pub(crate) took: Duration,
+}
+
+/// Sends that many frames; a connection that the server closes is followed by another one.
+pub(crate) async fn flood<A: Attack>(address: SocketAddr, frames: usize, attack: impl Fn() -> A) -> Flooded {
+    let start = Instant::now();
+    let mut flooded = Flooded::default();
+    while flooded.frames < frames {
+        flooded.connections += 1;
+        flooded.frames += connection(address, frames - flooded.frames, attack()).await;
+    }
+    flooded.took = start.elapsed();
+    flooded
+}
+
+/// One connection, until it has sent so many frames or the server has closed it.
+async fn connection(address: SocketAddr, frames: usize, mut attack: impl Attack) -> usize {
+    let Ok(raw) = Raw::connect(address).await else { return 0 };
+    let (reader, mut writer) = raw.into_socket().into_split();
+    let (closed, reads) = (Arc::new(AtomicBool::new(false)), attack.reads());
+    let draining = reads.then(|| drain(reader, closed.clone()));
+    let (mut sent, mut out) = (0, Vec::new());
+    attack.begin(&mut out);
+    while sent < frames && !closed.load(Ordering::Relaxed) {
+        let mut now = 0;
+        while now < CHUNK.min(frames - sent) {
+            now += attack.frames(&mut out);
+        }
+        if !matches!(timeout(UNREAD, writer.write_all(&out)).await, Ok(Ok(()))) {
+            sent += now;
+            break;
+        }
+        sent += now;
+        out.clear();
+    }
+    // What the server still has of it, it works off before it sees the end.
+    let _ = writer.shutdown().await;
+    if let Some(draining) = draining {
+        let _ = timeout(UNREAD, draining).await;
+    }
+    sent
+}
+
+/// Reads to the end of a connection.
+fn drain(mut reader: OwnedReadHalf, closed: Arc<AtomicBool>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut buffer = vec![0; 64 * 1024];
+        while matches!(reader.read(&mut buffer).await, Ok(1..)) {}
+        closed.store(true, Ordering::Relaxed);
+    })
+}
+
+/// A caller of small rows, one after another on a connection of its own, until it is told to end.
+#[derive(Debug)]
+pub(crate) struct Honest {
+    end: Arc<AtomicBool>,
+    calls: Arc<AtomicUsize>,
+    task: JoinHandle<Times>,
+}
+
+impl Honest {
+    pub(crate) fn start(address: SocketAddr) -> Self {
+        let (end, calls) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let (told, count) = (end.clone(), calls.clone());
+        let task = tokio::spawn(async move {
+            let mut client = client(address);
+            let mut times = Times::default();
+            while !told.load(Ordering::Relaxed) {
+                let start = Instant::now();
+                client.query_row(row_of("select 1")).await.expect("an honest caller is served");
+                times.push(start.elapsed());
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+            times
+        });
+        Self { end, calls, task }
+    }
+
+    /// How many calls it has made.
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    /// Ends it, and answers how long its calls took.
+    pub(crate) async fn end(self) -> Times {
+        self.end.store(true, Ordering::Relaxed);
+        self.task.await.expect("no call has failed")
+    }
+}
