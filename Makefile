@@ -14,7 +14,7 @@ FAULTS_ARGS ?=
 help:
 	@echo "make demo      a private PostgreSQL, TPC-H data, the server, and what it does"
 	@echo "make figures   what the project promises, measured"
-	@echo "make faults    what must survive, at full size, measured (half an hour)"
+	@echo "make faults    what must survive, at full size, measured (a quarter of an hour)"
 	@echo "make test      all tests"
 	@echo "make fmt       format"
 	@echo "make lint      formatting, clippy, and who may import whom"

@@ -53,6 +53,19 @@ async fn a_server_that_is_killed_leaves_no_backend_and_no_wrong_row() {
     server.assert_settled().await;
 }
 
+/// A machine that vanishes closes nothing: only its silence can tell.
+#[tokio::test]
+async fn a_backend_asks_whether_a_silent_server_still_lives() {
+    let server = Server::start(&[]).await;
+    // What the kernel has been told for this socket.
+    let settings = "current_setting('tcp_keepalives_idle') || '+' || current_setting('tcp_keepalives_count') || '*' || \
+                    current_setting('tcp_keepalives_interval')";
+    let answer = server.client().query_row(row_of(&format!("select {settings}"))).await.expect("a row").into_inner();
+    let row = answer.row.expect("a row").0;
+    assert!(row.ends_with(b"30+3*10"), "{row:?}");
+    server.assert_settled().await;
+}
+
 /// Calls of every kind, until the server is gone: rows, a statement that sleeps, one that computes.
 async fn under_way(server: &Server, reference: &Reference) {
     let reading = join_all((0..4).map(|_| async {
