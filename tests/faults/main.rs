@@ -14,6 +14,7 @@
 mod consumers;
 mod deadlines;
 mod floods;
+mod large;
 mod overload;
 mod requests;
 
