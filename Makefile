@@ -1,6 +1,6 @@
 # What there is to do here. Needs cargo and make; installs PostgreSQL if it is missing.
 
-.PHONY: help demo figures faults test fmt lint doc clients documents ci postgres
+.PHONY: help demo figures faults fuzz test fmt lint doc clients documents ci postgres
 
 # For instance: make demo DEMO_ARGS="--scale 1 --once"
 DEMO_ARGS ?=
@@ -8,13 +8,16 @@ DEMO_ARGS ?=
 FIGURES_ARGS ?=
 # For instance: make test TEST_ARGS=--no-fail-fast
 TEST_ARGS ?=
+# How long each target is fuzzed.
+FUZZ_SECONDS ?= 60
 # For instance: make faults FAULTS_ARGS=cancels
 FAULTS_ARGS ?=
 
 help:
 	@echo "make demo      a private PostgreSQL, TPC-H data, the server, and what it does"
 	@echo "make figures   what the project promises, measured"
-	@echo "make faults    what must survive, at full size, measured (a quarter of an hour)"
+	@echo "make faults    what must survive, at full size, measured (half an hour)"
+	@echo "make fuzz      everything that reads bytes from elsewhere, fuzzed for a minute each"
 	@echo "make test      all tests"
 	@echo "make fmt       format"
 	@echo "make lint      formatting, clippy, and who may import whom"
@@ -33,6 +36,9 @@ figures: postgres
 faults: postgres
 	cargo build --release --bins
 	ROWSTREAM_FAULTS=full cargo test --release --test faults -- --nocapture --test-threads=1 $(FAULTS_ARGS)
+
+fuzz:
+	fuzz/run $(FUZZ_SECONDS)
 
 test: postgres
 	cargo test --workspace $(TEST_ARGS)

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The server sends a row that is larger than its message limit alone, up to its --max-row-bytes.
-/// A message of this size is taken whole into memory; most are 256 KiB.
+/// A message of this size is taken whole into memory; most are 96 KiB.
 const DEFAULT_MAX_MESSAGE_BYTES: usize = 256 << 20;
 
 /// Settings of a [`Client`]; made by [`Client::builder`].

@@ -76,7 +76,7 @@ impl Call {
         self
     }
 
-    /// The size at which the server closes a batch, in bytes. Default 0: 256 KiB.
+    /// The size at which the server closes a batch, in bytes. Default 0: 96 KiB.
     pub fn max_batch_bytes(mut self, bytes: u32) -> Self {
         self.options.max_batch_bytes = bytes;
         self

@@ -11,6 +11,9 @@ mod cursor;
 mod db;
 mod encode;
 mod error;
+#[cfg(feature = "fuzz")]
+#[doc(hidden)]
+pub mod fuzz;
 mod incoming;
 mod layers;
 mod plan;

@@ -16,6 +16,11 @@
 //! - [`cuts`]: the connection to PostgreSQL cut at any byte
 //! - [`ddl`]: in mid-read and between reads
 //! - [`descriptors`]: none left
+//! - [`consumers`]: callers that stand still, by the hundred, and memory (figures 1 and 2)
+//! - [`floods`]: HTTP/2 frames without end (figure 9)
+//! - [`requests`]: requests that are unfinished, oversized or not gRPC
+//! - [`overload`]: more calls than are let in
+//! - [`large`]: rows and values of any size
 //!
 //! What is under them:
 //!
@@ -46,6 +51,7 @@ mod descriptors;
 mod drain;
 mod floods;
 mod kills;
+mod large;
 mod overload;
 mod requests;
 mod restarts;

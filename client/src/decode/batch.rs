@@ -132,7 +132,7 @@ impl Iterator for Rows {
     }
 }
 
-/// A row that keeps its whole batch (256 KiB, typically) in memory. Cheap to clone.
+/// A row that keeps its whole batch (96 KiB, typically) in memory. Cheap to clone.
 #[derive(Clone)]
 pub struct Row {
     batch: Arc<Inner>,

@@ -23,10 +23,10 @@ use crate::{
 pub(crate) use sqlx::postgres::PgRow;
 
 /// How many FETCHes go into one round trip: while the rows of one are encoded, PostgreSQL works on the
-/// next. All together are to bring [`AHEAD`] batches.
+/// next.
 const FETCHES_A_TRIP: i64 = 4;
-/// How many batches a round trip brings.
-const AHEAD: usize = 2;
+/// What each of them is to bring at least: below that, round trips cost more than rows.
+const FETCH_BYTES: usize = 128 * 1024;
 
 /// Where rows go as they arrive.
 pub(crate) trait RowSink {
@@ -72,8 +72,7 @@ impl Cursor {
         let parameters: Vec<u32> = described.parameters.iter().map(|parameter| parameter.oid).collect();
         let declare = sql::declare(&described.query, &parameters);
         let (connection, guard) = session.split();
-        let fetch_bytes = batch_bytes * AHEAD / usize::try_from(FETCHES_A_TRIP).unwrap_or(1);
-        let size = FetchSize::new(fetch_bytes, connection.work_mem);
+        let size = FetchSize::new(FETCH_BYTES.max(batch_bytes / 2), connection.work_mem);
         let mut pending = Some(declare);
         if let Some(declare) = pending.take_if(|_| !parameters.is_empty()) {
             let text = declare.text;

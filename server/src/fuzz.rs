@@ -1,0 +1,94 @@
+//! What the fuzz targets of `fuzz/` run of this crate: one function a target, for any bytes at all. Each asserts what
+//! must hold of what is accepted; a panic is a finding. Not compiled otherwise.
+
+use prost::Message as _;
+use rowstream_contract::v1::{ListValue, StreamQueryRequest, Value};
+
+use crate::{
+    encode::codec::{Codec, TEXT},
+    plan::{
+        self, Source,
+        named::{NamedQuery, is_name},
+        param::{Fitted, fit},
+        request::RequestPolicy,
+        sql,
+    },
+};
+
+/// Every type with a codec, and a few arrays.
+const OIDS: [u32; 32] = [
+    16, 17, 18, 19, 20, 21, 23, 25, 26, 114, 700, 701, 1042, 1043, 1082, 1083, 1114, 1184, 1186, 1700, 2278, 2950,
+    3802, 1000, 1001, 1002, 1007, 1009, 1022, 1185, 1231, 3807,
+];
+
+/// A value in PostgreSQL's binary form, behind a byte that says of which type: refused, or a `values` field that is
+/// the same when it is decoded and encoded again.
+pub fn value(data: &[u8]) {
+    let Some((first, bytes)) = data.split_first() else { return };
+    let oid = OIDS[usize::from(first % 32)];
+    let codec = Codec::of(oid).expect("a type with a codec");
+    let mut out = Vec::new();
+    if codec.write(bytes, &mut out).is_err() {
+        return;
+    }
+    let decoded = ListValue::decode(&out[..]).expect("protobuf, and UTF-8");
+    assert_eq!(decoded.values.len(), 1);
+    assert_eq!(decoded.encode_to_vec(), out, "the shortest encoding");
+    if let Codec::Scalar(scalar) = codec {
+        let mut text = Vec::new();
+        scalar.write_text(bytes, &mut text).expect("what can be sent can be printed");
+        assert!(oid == 17 || std::str::from_utf8(&text).is_ok());
+    }
+}
+
+/// The file of a named query: refused with its line, or read with what it says.
+pub fn query_file(data: &[u8]) {
+    let Ok(content) = std::str::from_utf8(data) else { return };
+    match NamedQuery::parse("q", content) {
+        Err(bad) => assert!(bad.line >= 1 && bad.line <= content.lines().count().max(1), "{bad}"),
+        Ok(query) => {
+            assert_eq!(query.sql, content);
+            for (i, parameter) in query.parameters.iter().enumerate() {
+                assert!(is_name(&parameter.name));
+                assert!(query.parameters[..i].iter().all(|other| other.name != parameter.name));
+            }
+            assert!(query.max_rows.is_none_or(|rows| rows > 0));
+            assert!(query.max_deadline.is_none_or(|deadline| !deadline.is_zero()));
+        }
+    }
+}
+
+/// A request: refused with its field, or a statement whose text stands unchanged in the SQL around it and whose values
+/// are ready for PostgreSQL.
+pub fn request(data: &[u8]) {
+    const POLICY: RequestPolicy =
+        RequestPolicy { allow_sql: true, max_message_bytes: 4 << 20, max_row_bytes: 128 << 20 };
+    let Ok(mut request) = StreamQueryRequest::decode(data) else { return };
+    let Ok(statement) = POLICY.statement(request.statement.take(), |_| None) else { return };
+    if let Ok(options) = POLICY.options(&request, &statement.source) {
+        assert!(options.max_rows.is_none_or(|rows| rows > 0));
+        assert!(options.limits.bytes <= options.limits.message_bytes && options.limits.rows > 0);
+    }
+    wrapped(&statement.source);
+    let plan::Arguments::Positional(values) = &statement.arguments else { return };
+    let count = values.len();
+    let arguments = plan::arrange(&statement.source, &statement.arguments, count).expect("as many as there are");
+    for (argument, oid) in arguments.iter().zip(OIDS.iter().chain([&869, &3904]).cycle()) {
+        fitted(&argument.value, *oid);
+    }
+}
+
+fn wrapped(source: &Source) {
+    let plain = sql::plain(source.sql());
+    assert_eq!(plain.sql.chars().count(), source.sql().chars().count() + 1, "a semicolon becomes a blank");
+    let declared = sql::declare(&sql::casting(source.sql(), &[None, Some(sql::Cast::Text)]), &[23, TEXT]);
+    let inside: String = declared.sql.chars().skip(declared.text.before).take(declared.text.length).collect();
+    assert_eq!(format!("{inside}\n"), plain.sql, "errors are located in the caller's own text");
+}
+
+/// What is made ready in binary form is a value of its type.
+fn fitted(value: &Value, oid: u32) {
+    if let (Ok(Fitted::Binary(bytes)), Some(codec)) = (fit(value, oid, "t"), Codec::of(oid)) {
+        codec.write(&bytes, &mut Vec::new()).expect("the type's binary form");
+    }
+}
