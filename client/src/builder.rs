@@ -9,6 +9,7 @@ use tonic::transport::Endpoint;
 use crate::{
     Client, Error,
     channel::{Channels, Settings},
+    tls::Tls,
 };
 
 /// The server sends a row that is larger than its message limit alone, up to its --max-row-bytes.
@@ -21,6 +22,7 @@ const DEFAULT_MAX_MESSAGE_BYTES: usize = 256 << 20;
 pub struct ClientBuilder {
     endpoints: Vec<String>,
     settings: Settings,
+    tls: Tls,
     max_message_bytes: usize,
 }
 
@@ -31,7 +33,7 @@ impl ClientBuilder {
             connect_timeout: Duration::from_secs(10),
             keepalive: Duration::from_secs(20),
         };
-        Self { endpoints, settings, max_message_bytes: DEFAULT_MAX_MESSAGE_BYTES }
+        Self { endpoints, settings, tls: Tls::default(), max_message_bytes: DEFAULT_MAX_MESSAGE_BYTES }
     }
 
     /// How many connections to open to each endpoint, at most. Default 2; 0 counts as 1. Calls take
@@ -61,13 +63,28 @@ impl ClientBuilder {
         self
     }
 
+    /// Trusts the certificate authorities of this PEM text, and no others, for `https://` endpoints. Default: those
+    /// that the system trusts (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others).
+    pub fn ca_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.tls.authorities = Some(pem.into());
+        self
+    }
+
+    /// The name that the certificate of an `https://` endpoint must have, a DNS name or an IP address. Default: the
+    /// endpoint's host. For servers that are reached by another name than their certificate's.
+    pub fn server_name(mut self, name: impl Into<String>) -> Self {
+        self.tls.server_name = Some(name.into());
+        self
+    }
+
     /// Checks the settings. Connections are opened when first used.
     ///
     /// # Errors
-    /// [`Error::InvalidEndpoint`] names an endpoint that is no `http://HOST:PORT`, or says that there
-    /// is none.
+    /// [`Error::InvalidEndpoint`] names an endpoint that is neither `http://HOST:PORT` nor `https://HOST:PORT`, or
+    /// says that there is none; [`Error::InvalidSetting`] a CA certificate or server name that is none.
     pub fn build(self) -> Result<Client, Error> {
-        let endpoints = self.endpoints.iter().map(|text| parse(text)).collect::<Result<Vec<_>, _>>()?;
+        self.tls.check()?;
+        let endpoints = self.endpoints.iter().map(|text| parse(text, &self.tls)).collect::<Result<Vec<_>, _>>()?;
         if endpoints.is_empty() {
             return Err(invalid("", "no endpoint was given"));
         }
@@ -75,20 +92,24 @@ impl ClientBuilder {
     }
 }
 
-fn parse(text: &str) -> Result<(String, Endpoint), Error> {
+fn parse(text: &str, tls: &Tls) -> Result<(String, Endpoint), Error> {
     let uri: Uri = text.parse().map_err(|error| invalid(text, format!("{error}; write http://HOST:PORT")))?;
-    match uri.scheme_str() {
-        Some("http") => {}
-        Some("https") => return Err(invalid(text, "this version does not speak TLS; write http://HOST:PORT")),
-        _ => return Err(invalid(text, "write http://HOST:PORT")),
-    }
+    let secret = match uri.scheme_str() {
+        Some("http") => false,
+        Some("https") => true,
+        _ => return Err(invalid(text, "write http://HOST:PORT, or https://HOST:PORT")),
+    };
     if uri.path_and_query().is_some_and(|path| path != "/") {
         return Err(invalid(text, "a path has no meaning here; write http://HOST:PORT"));
     }
     if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
         return Err(invalid("", "a user or password in the URL has no meaning here; write http://HOST:PORT"));
     }
-    Ok((text.trim_end_matches('/').to_owned(), Endpoint::from(uri)))
+    let mut endpoint = Endpoint::from(uri);
+    if secret {
+        endpoint = tls.apply(endpoint).map_err(|problem| invalid(text, problem))?;
+    }
+    Ok((text.trim_end_matches('/').to_owned(), endpoint))
 }
 
 fn invalid(endpoint: &str, problem: impl Into<String>) -> Error {
@@ -106,7 +127,7 @@ mod tests {
             ("localhost", "http://HOST:PORT"),
             ("ftp://host:1", "http://HOST:PORT"),
             ("http://host:1/path", "a path has no meaning"),
-            ("https://host:1", "does not speak TLS"),
+            ("https://host:1/path", "a path has no meaning"),
             ("http://ho st:1", "http://HOST:PORT"),
             ("", "http://HOST:PORT"),
         ] {
@@ -117,6 +138,18 @@ mod tests {
         let error = Client::builder(["http://user:secret@host:1"]).build().unwrap_err();
         assert!(!error.to_string().contains("secret"), "{error}");
         assert!(Client::builder(Vec::<String>::new()).build().is_err());
+    }
+
+    #[test]
+    fn what_tls_cannot_use_is_refused_before_anything_is_sent() {
+        let garbage = "-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n";
+        for (pem, told) in [("", "holds no CERTIFICATE"), ("hello", "holds no CERTIFICATE"), (garbage, "BadEncoding")] {
+            let error = Client::builder(["https://host:1"]).ca_certificate(pem).build().unwrap_err();
+            assert!(error.to_string().starts_with("the CA certificate cannot be used: "), "{error}");
+            assert!(error.to_string().contains(told), "{error}");
+        }
+        let error = Client::builder(["https://host:1"]).server_name("no name").build().unwrap_err();
+        assert!(error.to_string().starts_with("the server name cannot be used: "), "{error}");
     }
 
     #[test]

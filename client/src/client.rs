@@ -41,7 +41,7 @@ pub enum Health {
 }
 
 impl Client {
-    /// Starts a client of these endpoints, each `http://HOST:PORT`.
+    /// Starts a client of these endpoints, each `http://HOST:PORT`, or `https://HOST:PORT` for TLS.
     pub fn builder(endpoints: impl IntoIterator<Item: Into<String>>) -> ClientBuilder {
         ClientBuilder::new(endpoints.into_iter().map(Into::into).collect())
     }

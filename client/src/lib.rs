@@ -24,7 +24,7 @@
 //! what to run and by when, [`RowStream`] checks what arrives (`integrity`), [`decode`] reads values
 //! out of the bytes, and a [`sink`] prints them. [`Error`] is the one error type of all of them.
 //!
-//! Deliberately absent: retries, fan-out and TLS. A failed call is reported once, with what the
+//! Deliberately absent: retries and fan-out. A failed call is reported once, with what the
 //! server said about trying again ([`ServerError::retry_delay`]).
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -40,6 +40,7 @@ mod error;
 mod integrity;
 pub mod sink;
 mod stream;
+mod tls;
 mod value;
 
 pub use builder::ClientBuilder;

@@ -217,7 +217,8 @@ fn a_refused_connection_says_what_to_try() {
 
 #[test]
 fn tls_and_other_protocols_are_recognised() {
-    expect("https://127.0.0.1:1", &["health"], 64, "does not speak TLS");
+    expect("https://127.0.0.1:1", &["health", "--cacert", "/nowhere"], 64, "--cacert /nowhere: No such file");
+    expect("https://127.0.0.1:1", &["health", "--cacert", "/dev/null"], 64, "the CA certificate cannot be used");
     expect("127.0.0.1:1", &["health"], 64, "write http://HOST:PORT");
     // What a TLS server says to plaintext, and what an HTTP/1 server says to HTTP/2.
     for answer in [&b"\x15\x03\x03\x00\x02\x02\x46"[..], b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"] {

@@ -1,11 +1,14 @@
 //! The `rowstream-server` program: settings, telemetry, signals, serve, exit status.
 //!
-//! Exit status: 0 after a drain, 64 for a wrong command line, 78 for settings that cannot be used,
+//! Exit status: 0 after a drain, 64 for a wrong command line, 78 for settings that cannot be read or used,
 //! 69 if the address cannot be listened on, 70 if serving failed, 1 on a second signal.
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
-use rowstream_server::{Config, ConfigError, ServeError, init_telemetry, on_signals, serve};
+use rowstream_server::{Config, ConfigError, ServeError, Task, init_telemetry, on_signals, preflight, serve};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -27,7 +30,26 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(SOFTWARE, &error.to_string()),
     };
-    runtime.block_on(run(config))
+    match config.task() {
+        Task::Serve => runtime.block_on(run(config)),
+        Task::Check => runtime.block_on(check(&config)),
+        Task::Print => {
+            // Nobody is left to be told that stdout is closed.
+            let _ = io::stdout().write_all(config.print().as_bytes());
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+async fn check(config: &Config) -> ExitCode {
+    let checked = preflight(config).await;
+    for note in checked.notes {
+        eprintln!("rowstream-server: {note}");
+    }
+    if checked.problems.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    fail(CONFIG, &config.as_written(&checked.problems.join("\nrowstream-server: ")))
 }
 
 async fn run(config: Config) -> ExitCode {
@@ -35,14 +57,16 @@ async fn run(config: Config) -> ExitCode {
     if let Err(error) = on_signals(shutdown.clone()) {
         return fail(SOFTWARE, &format!("signals: {error}"));
     }
-    let address = config.listen();
+    let (address, written) = (config.listen(), config.clone());
     let listener = match TcpListener::bind(address).await {
         Ok(listener) => listener,
-        Err(error) => return fail(UNAVAILABLE, &format!("--listen {address}: {error}")),
+        Err(error) => return fail(UNAVAILABLE, &written.as_written(&format!("--listen {address}: {error}"))),
     };
     match serve(config, listener, shutdown).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error @ ServeError::Queries { .. }) => fail(CONFIG, &error.to_string()),
+        Err(error @ (ServeError::Queries { .. } | ServeError::Tls(_) | ServeError::Pool(_))) => {
+            fail(CONFIG, &written.as_written(&error.to_string()))
+        }
         Err(error) => fail(SOFTWARE, &error.to_string()),
     }
 }

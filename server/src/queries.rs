@@ -31,6 +31,24 @@ impl Queries {
         Ok(Self(Arc::new(queries)))
     }
 
+    /// What is wrong with a folder's files, by file; nothing is logged.
+    ///
+    /// # Errors
+    /// Fails if the folder itself cannot be read.
+    pub(crate) fn check(folder: &Path) -> io::Result<Vec<String>> {
+        let mut problems = Vec::new();
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "sql")
+                && let Err(reason) = read(&path)
+            {
+                problems.push(format!("{}: {reason}", path.file_name().unwrap_or_default().to_string_lossy()));
+            }
+        }
+        problems.sort();
+        Ok(problems)
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<Arc<NamedQuery>> {
         self.0.get(name).cloned()
     }

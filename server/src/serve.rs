@@ -26,6 +26,7 @@ use crate::{
     service::{CallPolicy, Queryable},
     shutdown::drain,
     stream::{calls::Calls, engine::Engine, plans::Plans},
+    tls::{self, Tls},
     transport::{self, TransportConfig},
 };
 
@@ -54,6 +55,12 @@ pub enum ServeError {
         /// Why.
         source: io::Error,
     },
+    /// The certificate or its key cannot be served.
+    #[error("{0}")]
+    Tls(String),
+    /// PostgreSQL does not admit as many connections as the settings ask for.
+    #[error("{0}")]
+    Pool(String),
     /// The reflection service does not accept the descriptors.
     #[error("reflection: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -68,7 +75,8 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: Cancellation
     let args = &config.args;
     let queries = load_queries(args)?;
     let engine = Arc::new(engine(&config));
-    let background = Background::start(&engine, args.pool_min, &queries, &shutdown);
+    let background = Background::start(&engine, args, &queries, &shutdown);
+    let transport = TransportConfig { tls: start_tls(args, &background.end)?, ..transport_config(args) };
     let service = Queryable {
         engine: engine.clone(),
         queries,
@@ -81,7 +89,7 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: Cancellation
     }
     let (connections, abort) = (TaskTracker::new(), CancellationToken::new());
     let routes = routes(args, service, background.health)?;
-    transport::run(listener, routes, transport_config(args), connections.clone(), shutdown, abort.clone()).await;
+    transport::run(listener, routes, transport, connections.clone(), shutdown, abort.clone()).await;
     drain(&engine.tasks, &engine.calls, args.grace_period).await;
     connections.close();
     if timeout(FLUSH, connections.wait()).await.is_err() {
@@ -90,7 +98,11 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: Cancellation
     }
     background.end.cancel();
     tracing::info!("ended");
-    Ok(())
+    background.refused.borrow().clone().map_or(Ok(()), |problem| Err(ServeError::Pool(problem)))
+}
+
+fn start_tls(args: &Args, end: &CancellationToken) -> Result<Option<Tls>, ServeError> {
+    tls::Files::of(args).map(|files| Tls::start(files, end.clone())).transpose().map_err(ServeError::Tls)
 }
 
 fn load_queries(args: &Args) -> Result<Queries, ServeError> {
@@ -137,17 +149,22 @@ fn bytes(size: bytesize::ByteSize) -> usize {
 struct Background {
     health: HealthReporter,
     end: CancellationToken,
+    /// Why PostgreSQL does not admit the pool, once it has been asked.
+    refused: watch::Receiver<Option<String>>,
 }
 
 impl Background {
-    fn start(engine: &Arc<Engine>, pool_min: usize, queries: &Queries, shutdown: &CancellationToken) -> Self {
+    fn start(engine: &Arc<Engine>, args: &Args, queries: &Queries, shutdown: &CancellationToken) -> Self {
+        let pool_min = args.pool_min;
         let health = HealthReporter::new();
         let (healthy, watching) = watch::channel(false);
+        let (refuse, refused) = watch::channel(None);
+        tokio::spawn(check_pool(engine.clone(), args.pool_max, refuse, watching.clone(), shutdown.clone()));
         let end = CancellationToken::new();
         tokio::spawn(health::watch(engine.database.clone(), pool_min, healthy, end.clone()));
         tokio::spawn(report(health.clone(), watching.clone(), shutdown.clone()));
         tokio::spawn(check_queries(engine.clone(), queries.clone(), watching));
-        Self { health, end }
+        Self { health, end, refused }
     }
 }
 
@@ -166,6 +183,30 @@ async fn report(health: HealthReporter, mut healthy: watch::Receiver<bool>, shut
             changed = healthy.changed() => if changed.is_err() { return },
             () = shutdown.cancelled() => {}
         }
+    }
+}
+
+/// Ends the server if PostgreSQL, once it answers, does not admit as many connections as the settings ask for:
+/// they would fail one by one later, under load.
+async fn check_pool(
+    engine: Arc<Engine>,
+    pool_max: usize,
+    refuse: watch::Sender<Option<String>>,
+    mut healthy: watch::Receiver<bool>,
+    shutdown: CancellationToken,
+) {
+    if healthy.wait_for(|healthy| *healthy).await.is_err() {
+        return;
+    }
+    match engine.database.limits(CHECK).await {
+        Ok(limits) => {
+            if let Err(problem) = limits.check(pool_max) {
+                tracing::error!(problem, "PostgreSQL does not admit the pool");
+                refuse.send_replace(Some(problem));
+                shutdown.cancel();
+            }
+        }
+        Err(error) => tracing::warn!(%error, "cannot ask PostgreSQL how many connections it admits"),
     }
 }
 
@@ -201,6 +242,7 @@ fn routes(args: &Args, service: Queryable, health: HealthReporter) -> Result<lay
 
 fn transport_config(args: &Args) -> TransportConfig {
     TransportConfig {
+        tls: None,
         max_connections: args.max_connections,
         max_connection_streams: args.max_connection_streams,
         keepalive_interval: args.keepalive_interval,

@@ -13,18 +13,19 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
-    time::sleep,
+    time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::{BoxError, Service};
 
-use crate::preface;
+use crate::{preface, tls::Tls};
 
 /// How long accepting pauses after an error that is about the process, not about one connection.
 const PAUSE: Duration = Duration::from_millis(50);
-/// How long a new connection may take to send HTTP/2's preface.
+/// How long a new connection may take for a TLS handshake, and then to send HTTP/2's preface.
 const PREFACE: Duration = Duration::from_secs(10);
 /// HTTP/2 flow-control windows for what callers send: requests are small.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -39,8 +40,9 @@ const MAX_PENDING_RESETS: usize = 64;
 const MAX_LOCAL_RESETS: usize = 128;
 
 /// The bounds that are the operator's to choose.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct TransportConfig {
+    pub(crate) tls: Option<Tls>,
     pub(crate) max_connections: usize,
     pub(crate) max_connection_streams: u32,
     pub(crate) keepalive_interval: Duration,
@@ -64,6 +66,7 @@ pub(crate) async fn run<S, B>(
     B::Error: Into<BoxError>,
 {
     let permits = Arc::new(Semaphore::new(config.max_connections));
+    let tls = config.tls.clone();
     let http2 = builder(config);
     loop {
         // Beyond the bound, connections wait in the listen queue.
@@ -72,7 +75,7 @@ pub(crate) async fn run<S, B>(
             () = shutdown.cancelled() => return,
             accepted = accepting => accepted,
         };
-        let connection = connection(stream, http2.clone(), service.clone(), shutdown.clone());
+        let connection = connection(stream, tls.clone(), http2.clone(), service.clone(), shutdown.clone());
         let abort = abort.clone();
         connections.spawn(async move {
             let _permit = permit;
@@ -97,12 +100,33 @@ fn builder(config: TransportConfig) -> http2::Builder<TokioExecutor> {
     builder
 }
 
+/// One connection. Its handshake is made here, in its own task and under its permit: one that is silent holds
+/// up nobody.
 async fn connection<S, B>(
     stream: TcpStream,
+    tls: Option<Tls>,
     http2: http2::Builder<TokioExecutor>,
     service: S,
     shutdown: CancellationToken,
 ) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = BoxError> + Clone + Send + 'static,
+    S::Future: Send,
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    let Some(tls) = tls else { return serve(stream, http2, service, shutdown).await };
+    match timeout(PREFACE, tls.accept(stream)).await {
+        Ok(Ok(Some(stream))) => serve(stream, http2, service, shutdown).await,
+        Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+        // It does not speak TLS and has been told, or it has said nothing in time.
+        Ok(Ok(None)) | Err(_) => {}
+    }
+}
+
+async fn serve<T, S, B>(stream: T, http2: http2::Builder<TokioExecutor>, service: S, shutdown: CancellationToken)
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = BoxError> + Clone + Send + 'static,
     S::Future: Send,
     B: http_body::Body + Send + 'static,

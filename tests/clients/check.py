@@ -8,6 +8,7 @@ import grpc
 import buf_checks
 import programs
 import python_checks
+import tls_checks
 from reflected import wait_until_reachable
 
 
@@ -28,12 +29,24 @@ def run(client, checks):
 
 
 def main(postgres, server):
-    with programs.postgres(postgres) as url, programs.server(server, url) as address:
+    with programs.postgres(postgres) as url:
+        failed = check_plain(server, url) + check_tls(server, url)
+    sys.exit(1 if failed else 0)
+
+
+def check_tls(server, url):
+    with programs.certificate() as (certificate, key):
+        flags = ["--tls-cert", certificate, "--tls-key", key]
+        with programs.server(server, url, *flags) as address:
+            return run("TLS", tls_checks.Checks(address, certificate))
+
+
+def check_plain(server, url):
+    with programs.server(server, url) as address:
         with grpc.insecure_channel(address) as channel:
             wait_until_reachable(channel)
             failed = run("grpcio", python_checks.Checks(channel))
-        failed += run("buf curl", buf_checks.Checks(address))
-    sys.exit(1 if failed else 0)
+        return failed + run("buf curl", buf_checks.Checks(address))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import contextlib
 import pathlib
 import socket
 import subprocess
+import tempfile
 
 QUERIES = pathlib.Path(__file__).parent / "queries"
 
@@ -23,10 +24,10 @@ def postgres(program):
 
 
 @contextlib.contextmanager
-def server(program, database_url):
+def server(program, database_url, *flags):
     """Runs rowstream-server with ad-hoc SQL and the named queries beside this file; gives its address."""
     address = f"127.0.0.1:{free_port()}"
-    command = [program, "--database-url", database_url, "--listen", address, "--allow-sql", "--queries", QUERIES, "--log", "warn"]
+    command = [program, "--database-url", database_url, "--listen", address, "--allow-sql", "--queries", QUERIES, "--log", "warn", *flags]
     process = subprocess.Popen(command)
     try:
         yield address
@@ -34,6 +35,18 @@ def server(program, database_url):
         process.terminate()
         status = process.wait(timeout=60)
     assert status == 0, f"the server ended with status {status}"
+
+
+@contextlib.contextmanager
+def certificate():
+    """Makes a certificate for 127.0.0.1 that is its own authority; gives its file and its key's."""
+    with tempfile.TemporaryDirectory() as folder:
+        certificate, key = pathlib.Path(folder, "tls.crt"), pathlib.Path(folder, "tls.key")
+        curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        names = ["-subj", "/CN=rowstream", "-addext", "subjectAltName=IP:127.0.0.1"]
+        command = ["openssl", "req", "-x509", *curve, *names, "-days", "1", "-keyout", key, "-out", certificate]
+        subprocess.run(command, check=True, capture_output=True)
+        yield certificate, key
 
 
 def free_port():

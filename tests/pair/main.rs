@@ -10,6 +10,7 @@
 //! - [`stalls`]: consumers that stop reading, or vanish
 //! - [`faults`]: backends killed, PostgreSQL restarted, the pool exhausted, connections gone silent
 //! - [`drain`]: the server's end
+//! - [`tls`]: trust, names and time of certificates; certificates replaced; the wrong protocol
 //! - [`documents`]: the Rust of the documents
 //!
 //! Every fault test ends with [`harness::Pair::assert_settled`]: no backend busy, no permit lost.
@@ -26,4 +27,5 @@ mod round_trips;
 mod stalls;
 mod statements;
 mod streams;
+mod tls;
 mod types;

@@ -16,7 +16,7 @@ pub(crate) struct Arguments {
 
 #[derive(Args, Debug)]
 pub(crate) struct Connection {
-    /// A server, as http://HOST:PORT; repeat it, or separate by commas, for several
+    /// A server, as http://HOST:PORT, or https:// for TLS; repeat it, or separate by commas, for several
     #[arg(
         long,
         global = true,
@@ -26,6 +26,12 @@ pub(crate) struct Connection {
         default_value = "http://127.0.0.1:50051"
     )]
     pub(crate) endpoint: Vec<String>,
+    /// Certificate authorities to trust for https://, in PEM [default: the system's]
+    #[arg(long, global = true, value_name = "FILE", env = "ROWSTREAM_CACERT")]
+    pub(crate) cacert: Option<PathBuf>,
+    /// The name that the server's certificate must have [default: the endpoint's host]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) server_name: Option<String>,
     /// How long the whole call may take, such as 30s or 5m [default: the server's]
     #[arg(long, global = true, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub(crate) deadline: Option<Duration>,

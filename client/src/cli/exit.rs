@@ -27,7 +27,8 @@ pub(crate) const USAGE: u8 = 64;
 pub(crate) fn code(failure: &Failure) -> u8 {
     match failure {
         Failure::ClosedPipe => 0,
-        Failure::Usage(_) | Failure::Call { error: Error::InvalidEndpoint { .. }, .. } => USAGE,
+        Failure::Usage(_)
+        | Failure::Call { error: Error::InvalidEndpoint { .. } | Error::InvalidSetting { .. }, .. } => USAGE,
         Failure::Call { error, .. } => code_of_call(error.code()),
         Failure::NotServing(_) => 69,
         Failure::Start(_) => 70,

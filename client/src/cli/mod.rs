@@ -85,6 +85,14 @@ fn connect(connection: &Connection) -> Result<Client, Failure> {
     if let Some(timeout) = connection.connect_timeout {
         builder = builder.connect_timeout(timeout);
     }
+    if let Some(file) = &connection.cacert {
+        let read = std::fs::read(file);
+        let pem = read.map_err(|error| Failure::Usage(format!("--cacert {}: {error}", file.display())))?;
+        builder = builder.ca_certificate(pem);
+    }
+    if let Some(name) = &connection.server_name {
+        builder = builder.server_name(name);
+    }
     Ok(builder.build()?)
 }
 

@@ -7,6 +7,7 @@ use rowstream_contract::reason::Reason;
 use tonic::Code;
 
 use super::{Error, ServerError, find};
+use crate::tls;
 
 impl Error {
     /// What to try, where there is something better to say than "try again".
@@ -21,12 +22,15 @@ impl Error {
                 Some("the rows are not the whole result: discard them and run the query again".to_owned())
             }
             Self::Protocol(_) => Some("are the client and the server of the same version?".to_owned()),
-            Self::InvalidEndpoint { .. } | Self::Decode(_) => None,
+            Self::InvalidEndpoint { .. } | Self::InvalidSetting { .. } | Self::Decode(_) => None,
         }
     }
 }
 
 fn connect_hint(endpoint: &str, source: &(dyn StdError + 'static)) -> String {
+    if let Some(hint) = tls::hint(endpoint, source) {
+        return hint;
+    }
     match find::<io::Error>(source).map(io::Error::kind) {
         Some(io::ErrorKind::ConnectionRefused) => format!("is rowstream-server running at {endpoint}?"),
         Some(io::ErrorKind::TimedOut) => {
@@ -36,16 +40,19 @@ fn connect_hint(endpoint: &str, source: &(dyn StdError + 'static)) -> String {
     }
 }
 
-/// A TLS server answers our preface with an alert, an HTTP/1 server with text, and both close. From
+/// rowstream-server says it if its port speaks TLS. Another TLS server answers our preface with an alert, an HTTP/1 server with text, and both close. From
 /// here that is a broken HTTP/2 frame, or just a connection closed at once, as by a server that died.
 fn transport_hint(endpoint: &str, source: &(dyn StdError + 'static)) -> String {
     let chain = std::iter::successors(Some(source), |error| (*error).source());
     let told = chain.map(|error| error.to_string().to_lowercase()).collect::<Vec<_>>().join("; ");
+    if told.contains("this port speaks tls") {
+        return format!("write {} instead", endpoint.replacen("http:", "https:", 1));
+    }
     let not_http2 = ["frame with invalid size", "protocol error", "frame_size_error"];
     if not_http2.iter().any(|sign| told.contains(sign)) {
-        format!("{endpoint} does not speak plaintext HTTP/2: is it rowstream-server's port, and without TLS?")
+        format!("{endpoint} does not speak plaintext HTTP/2: is it rowstream-server's port? With TLS, write https://")
     } else {
-        format!("the server went away, or {endpoint} does not speak plaintext HTTP/2: does it want TLS?")
+        format!("the server went away, or {endpoint} does not speak plaintext HTTP/2: does it want https://?")
     }
 }
 

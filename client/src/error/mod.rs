@@ -29,6 +29,14 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// A setting of the client that cannot be used, found before anything is sent.
+    #[error("the {setting} cannot be used: {problem}")]
+    InvalidSetting {
+        /// What it is.
+        setting: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// No connection came about. Nothing was sent, so trying again is safe.
     #[error("cannot connect to {endpoint}: {}", root(.source.as_ref()))]
     Connect {
@@ -37,7 +45,7 @@ pub enum Error {
         /// The failure, down to the operating system's.
         source: BoxError,
     },
-    /// The connection broke, or the other side does not speak HTTP/2 in plaintext.
+    /// The connection broke, or the other side does not speak HTTP/2, or not as the endpoint says: with TLS or without.
     #[error("the connection to {endpoint} failed: {}", root(.source.as_ref()))]
     Transport {
         /// The endpoint's URL.
@@ -104,7 +112,7 @@ impl Error {
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
-            Self::InvalidEndpoint { .. } => Code::InvalidArgument,
+            Self::InvalidEndpoint { .. } | Self::InvalidSetting { .. } => Code::InvalidArgument,
             Self::Connect { .. } | Self::Transport { .. } => Code::Unavailable,
             Self::Status(status) => status.code(),
             Self::DeadlineExceeded { .. } => Code::DeadlineExceeded,
@@ -124,7 +132,7 @@ impl Error {
 }
 
 /// The innermost cause: the outer ones say "transport error" and the like.
-fn root(error: &(dyn StdError + Send + Sync + 'static)) -> String {
+pub(crate) fn root(error: &(dyn StdError + Send + Sync + 'static)) -> String {
     let mut innermost: &(dyn StdError + 'static) = error;
     while let Some(source) = innermost.source() {
         innermost = source;

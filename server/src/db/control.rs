@@ -18,7 +18,7 @@ use super::{
 };
 
 /// How many: enough that a burst of cancels does not queue behind one slow answer.
-const CONNECTIONS: usize = 2;
+pub(super) const CONNECTIONS: usize = 2;
 /// The longest a control statement may take, waiting for a connection included.
 const LIMIT: Duration = Duration::from_secs(3);
 /// A connection that is silent this long is given up: whatever lies between may have forgotten it.

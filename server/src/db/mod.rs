@@ -5,6 +5,7 @@
 
 pub(crate) mod control;
 pub(crate) mod health;
+pub(crate) mod limits;
 pub(crate) mod pool;
 
 use std::{str::FromStr as _, sync::Arc, time::Duration};

@@ -1,10 +1,17 @@
-//! The server's settings: flags and environment variables, checked once.
+//! The server's settings: every one is an entry in `Args`, and they are checked here once.
+//!
+//! Flags, environment and file come together in `sources`; `file` reads the file, `print` writes one.
 
-use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, time::Duration};
+mod file;
+mod print;
+mod sources;
+
+use std::{env, ffi::OsString, fmt, fs, net::SocketAddr, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
-use clap::{Parser, ValueEnum};
+use clap::{CommandFactory as _, Parser, ValueEnum, error::ErrorKind};
 
+use self::sources::Sources;
 use crate::db::{self, ConnectOptions};
 
 /// Serves PostgreSQL result sets of any size as gRPC streams.
@@ -13,9 +20,25 @@ use crate::db::{self, ConnectOptions};
 #[derive(Clone, Parser)]
 #[command(name = "rowstream-server", version)]
 pub(crate) struct Args {
+    /// File of settings, in TOML; flags and environment variables count more than it
+    #[arg(long, env = "ROWSTREAM_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Check the settings, the named queries, the certificate, and PostgreSQL if it can be reached; then end
+    #[arg(long, conflicts_with = "print_config")]
+    pub(crate) check_config: bool,
+
+    /// Print all settings as a file for --config, each with where it comes from; then end
+    #[arg(long)]
+    pub(crate) print_config: bool,
+
     /// Where PostgreSQL is: postgres://user:password@host:port/database
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
-    pub(crate) database_url: String,
+    pub(crate) database_url: Option<String>,
+
+    /// File that holds the database URL, instead of giving it
+    #[arg(long, env = "ROWSTREAM_DATABASE_URL_FILE", value_name = "FILE")]
+    pub(crate) database_url_file: Option<PathBuf>,
 
     /// Where to listen
     #[arg(long, env = "ROWSTREAM_LISTEN", default_value = "127.0.0.1:50051", value_name = "ADDRESS")]
@@ -24,6 +47,14 @@ pub(crate) struct Args {
     /// Allow --listen beyond this machine although callers are not authenticated
     #[arg(long, env = "ROWSTREAM_ALLOW_UNAUTHENTICATED_REMOTE")]
     pub(crate) allow_unauthenticated_remote: bool,
+
+    /// The server's certificate in PEM, followed by those between it and the root; callers then need TLS
+    #[arg(long, env = "ROWSTREAM_TLS_CERT", value_name = "FILE")]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// The certificate's private key in PEM, not encrypted
+    #[arg(long, env = "ROWSTREAM_TLS_KEY", value_name = "FILE")]
+    pub(crate) tls_key: Option<PathBuf>,
 
     /// Allow ad-hoc SQL; without it, callers can run named queries only
     #[arg(long, env = "ROWSTREAM_ALLOW_SQL")]
@@ -118,11 +149,23 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// What the program is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Serve.
+    Serve,
+    /// `--check-config`.
+    Check,
+    /// `--print-config`.
+    Print,
+}
+
 /// Checked settings.
 #[derive(Clone)]
 pub struct Config {
     pub(crate) args: Args,
     pub(crate) database: ConnectOptions,
+    sources: Sources,
 }
 
 impl fmt::Debug for Config {
@@ -138,7 +181,7 @@ pub enum ConfigError {
     /// The command line is wrong, or only asks for help or the version.
     #[error(transparent)]
     Usage(#[from] clap::Error),
-    /// A value cannot be used; the message names the flag and what would be right.
+    /// A value cannot be read or used; the message names it as it was given, and what would be right.
     #[error("{0}")]
     Value(String),
 }
@@ -149,10 +192,10 @@ impl Config {
     /// # Errors
     /// See [`ConfigError`].
     pub fn try_from_command_line() -> Result<Self, ConfigError> {
-        Self::check(Args::try_parse()?)
+        Self::read(env::args_os().collect(), |name| env::var_os(name))
     }
 
-    /// Reads arguments without the program's name, and the environment.
+    /// Reads arguments without the program's name, the environment, and the file that they name.
     ///
     /// # Errors
     /// See [`ConfigError`].
@@ -162,7 +205,7 @@ impl Config {
         I::Item: Into<OsString> + Clone,
     {
         let name = OsString::from("rowstream-server");
-        Self::check(Args::try_parse_from([name].into_iter().chain(args.into_iter().map(Into::into)))?)
+        Self::read([name].into_iter().chain(args.into_iter().map(Into::into)).collect(), |name| env::var_os(name))
     }
 
     /// Where to listen.
@@ -171,7 +214,37 @@ impl Config {
         self.args.listen
     }
 
-    fn check(args: Args) -> Result<Self, ConfigError> {
+    /// What the program is asked to do.
+    #[must_use]
+    pub fn task(&self) -> Task {
+        match (self.args.check_config, self.args.print_config) {
+            (true, _) => Task::Check,
+            (_, true) => Task::Print,
+            _ => Task::Serve,
+        }
+    }
+
+    /// All settings as a file for `--config`, each with where it comes from, and without passwords.
+    #[must_use]
+    pub fn print(&self) -> String {
+        print::file(&self.sources)
+    }
+
+    /// A message that names flags, with each named as its value was given.
+    #[must_use]
+    pub fn as_written(&self, message: &str) -> String {
+        self.sources.as_written(message)
+    }
+
+    fn read(arguments: Vec<OsString>, variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, ConfigError> {
+        let (args, sources) = sources::resolve(arguments, variable)?;
+        match Self::check(args, sources.clone()) {
+            Err(ConfigError::Value(message)) => Err(ConfigError::Value(sources.as_written(&message))),
+            checked => checked,
+        }
+    }
+
+    fn check(args: Args, sources: Sources) -> Result<Self, ConfigError> {
         let wrong = |message: String| Err(ConfigError::Value(message));
         if !args.listen.ip().is_loopback() && !args.allow_unauthenticated_remote {
             return wrong(format!(
@@ -207,10 +280,33 @@ impl Config {
                 return wrong(format!("{flag} {size} is not between {} and 2 GiB", ByteSize::b(least)));
             }
         }
-        let Some(database) = db::connect_options(&args.database_url) else {
-            return wrong("--database-url is not of the form postgres://user:password@host:port/database".to_owned());
-        };
-        Ok(Self { args, database })
+        if args.tls_cert.is_some() != args.tls_key.is_some() {
+            return wrong("--tls-cert and --tls-key belong together: give both, or none of them".to_owned());
+        }
+        let database = database(&args)?;
+        Ok(Self { args, database, sources })
+    }
+}
+
+/// The database's address, given or from its file.
+fn database(args: &Args) -> Result<ConnectOptions, ConfigError> {
+    const FORM: &str = "of the form postgres://user:password@host:port/database";
+    let wrong = |message: String| Err(ConfigError::Value(message));
+    match (&args.database_url, &args.database_url_file) {
+        (Some(_), Some(_)) => wrong("--database-url and --database-url-file are both given: keep one".to_owned()),
+        (None, None) => {
+            let message = "where is PostgreSQL? Give --database-url (or DATABASE_URL), or --database-url-file";
+            Err(Args::command().error(ErrorKind::MissingRequiredArgument, message).into())
+        }
+        (Some(url), None) => match db::connect_options(url) {
+            Some(options) => Ok(options),
+            None => wrong(format!("--database-url is not {FORM}")),
+        },
+        (None, Some(file)) => match fs::read_to_string(file).map(|text| db::connect_options(text.trim())) {
+            Ok(Some(options)) => Ok(options),
+            Ok(None) => wrong(format!("--database-url-file {}: its content is not {FORM}", file.display())),
+            Err(error) => wrong(format!("--database-url-file {}: {error}", file.display())),
+        },
     }
 }
 
@@ -221,6 +317,9 @@ fn duration(text: &str) -> Result<Duration, String> {
         Err(error) => Err(format!("{error}; write it like 30s, 5m or 1h")),
     }
 }
+
+#[cfg(test)]
+mod source_tests;
 
 #[cfg(test)]
 mod tests {
@@ -240,6 +339,8 @@ mod tests {
             (&["--default-deadline", "2h"], "--default-deadline 2h is more than --max-deadline 1h"),
             (&["--max-message-bytes", "1"], "--max-message-bytes 1 B is not between 64.0 KiB and 2 GiB"),
             (&["--stall-timeout", "soon"], "write it like 30s, 5m or 1h"),
+            (&["--tls-key", "key.pem"], "--tls-cert and --tls-key belong together"),
+            (&["--database-url-file", "url"], "--database-url and --database-url-file are both given"),
         ] {
             let message = refusal(args);
             assert!(message.contains(expected), "{message}");

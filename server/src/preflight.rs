@@ -1,0 +1,54 @@
+//! `--check-config`: everything that can be found wrong before serving.
+//!
+//! The settings themselves have been checked when this is reached.
+
+use std::time::Duration;
+
+use crate::{
+    config::Config,
+    db::limits::{Limits, LimitsError},
+    queries::Queries,
+    tls,
+};
+
+/// How long PostgreSQL has to answer.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// What keeps the server from serving; each names the flag, and what would be right.
+    pub problems: Vec<String>,
+    /// What could not be checked.
+    pub notes: Vec<String>,
+}
+
+/// Checks the certificate, the named queries' format, and, if PostgreSQL can be reached, whether it takes the role
+/// and admits the pool.
+pub async fn preflight(config: &Config) -> Checked {
+    let args = &config.args;
+    let mut checked = Checked::default();
+    if let Some(files) = tls::Files::of(args) {
+        checked.problems.extend(tls::check(&files).err());
+    }
+    if let Some(folder) = &args.queries {
+        let at = |problem: String| format!("--queries {}: {problem}", folder.display());
+        match Queries::check(folder) {
+            Ok(problems) => checked.problems.extend(problems.into_iter().map(at)),
+            Err(error) => checked.problems.push(at(error.to_string())),
+        }
+    }
+    match Limits::of(&config.database, LIMIT.min(args.connect_timeout)).await {
+        Ok(limits) => checked.problems.extend(limits.check(args.pool_max).err()),
+        Err(LimitsError::Refused(cause)) => checked.problems.push(format!("{}: {cause}", flag(config))),
+        Err(LimitsError::Unknown(cause)) => {
+            checked.notes.push(format!("PostgreSQL could not be asked, so its limits were not checked: {cause}"));
+        }
+    }
+    checked
+}
+
+/// The flag that says where PostgreSQL is.
+fn flag(config: &Config) -> &'static str {
+    if config.args.database_url_file.is_some() { "--database-url-file" } else { "--database-url" }
+}
