@@ -1,4 +1,4 @@
-"""Runs all checks of real clients: check.py POSTGRES SERVER (the paths of two programs)."""
+"""Runs all checks of real clients: check.py POSTGRES SERVER ROWSTREAM SERVICE_RUST (the paths of four programs)."""
 
 import sys
 import traceback
@@ -8,6 +8,7 @@ import grpc
 import buf_checks
 import programs
 import python_checks
+import service_checks
 from reflected import wait_until_reachable
 
 
@@ -27,12 +28,13 @@ def run(client, checks):
     return failed
 
 
-def main(postgres, server):
+def main(postgres, server, rowstream, service_rust):
     with programs.postgres(postgres) as url, programs.server(server, url) as address:
         with grpc.insecure_channel(address) as channel:
             wait_until_reachable(channel)
             failed = run("grpcio", python_checks.Checks(channel))
         failed += run("buf curl", buf_checks.Checks(address))
+        failed += run("example", service_checks.Checks(address, rowstream, service_rust))
     sys.exit(1 if failed else 0)
 
 

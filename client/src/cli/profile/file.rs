@@ -70,9 +70,9 @@ impl<'de> Deserialize<'de> for Endpoints {
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    humantime::parse_duration(&text)
-        .map(Some)
-        .map_err(|error| de::Error::custom(format!("{text:?} is no duration ({error}); write it like \"30s\" or \"5m\"")))
+    humantime::parse_duration(&text).map(Some).map_err(|error| {
+        de::Error::custom(format!("{text:?} is no duration ({error}); write it like \"30s\" or \"5m\""))
+    })
 }
 
 fn format<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Format>, D::Error> {
@@ -115,7 +115,10 @@ mod tests {
         assert_eq!(file.profiles["local"].endpoint.0, ["http://a:1"]);
         let all = &file.profiles["all"];
         assert_eq!(all.endpoint.0, ["http://a:1", "http://b:1"]);
-        assert_eq!((all.deadline, all.connect_timeout), (Some(Duration::from_secs(30)), Some(Duration::from_millis(500))));
+        assert_eq!(
+            (all.deadline, all.connect_timeout),
+            (Some(Duration::from_secs(30)), Some(Duration::from_millis(500)))
+        );
         assert_eq!((all.format, all.max_rows), (Some(Format::Jsonl), Some(7)));
         assert!(parse("").unwrap().profiles.is_empty());
     }
