@@ -21,7 +21,7 @@ YEAR = 12 * decimal.Decimal("12345678901234567.10")
 class Checks:
     def __init__(self, address, program, service_rust):
         self.address = address
-        self.program = program
+        self.program = pathlib.Path(program).resolve()
         self.service_rust = service_rust
 
     def rust(self):

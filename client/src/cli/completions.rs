@@ -1,7 +1,7 @@
 //! `rowstream completions`: scripts for shells, made from the definition of the arguments.
 //!
-//! They complete commands, flags and the values that are fixed. Names that only a server knows are not
-//! completed: pressing a key should not send a call.
+//! They complete commands, flags and, where the shell can, the values that are fixed. Names that only a
+//! server knows are not completed: pressing a key should not send a call.
 
 use clap::CommandFactory as _;
 use clap_complete::{Shell, generate};

@@ -47,8 +47,8 @@ fn completed_by_bash(script: &Path, words: &[&str]) -> String {
 fn every_shell_gets_a_script_that_knows_the_commands() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let script = expect(NOWHERE, &["completions", shell], 0, "");
-        for command in ["describe", "--profiles-file", "jsonl"] {
-            assert!(text(&script.stdout).contains(command.trim_start_matches("--")), "{shell}: {command}");
+        for word in ["describe", "profiles-file", "query-id"] {
+            assert!(text(&script.stdout).contains(word), "{shell}: {word}");
         }
     }
     expect(NOWHERE, &["completions", "tcsh"], 64, "powershell");
