@@ -22,7 +22,7 @@ help:
 	@echo "make fmt       format"
 	@echo "make lint      formatting, clippy, and who may import whom"
 	@echo "make doc       the documentation of the crates, warnings are errors"
-	@echo "make clients   the server against buf curl and Python's grpcio (installs them under target/)"
+	@echo "make clients   the server against buf curl, Python's grpcio and the example services (installs under target/)"
 	@echo "make documents every command of the documents, run; every link, followed"
 	@echo "make ci        everything above, as CI runs it"
 

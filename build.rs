@@ -5,7 +5,8 @@
 //!   hand-written ones of `proto/rows.rs`;
 //! - `reference/rowstream.v1.rs`: the same messages all generated, which tests hold the
 //!   hand-written ones against;
-//! - `rowstream.bin`: the descriptor set that the server's reflection serves.
+//! - `rowstream.bin`: the descriptor set that the server's reflection serves;
+//! - `proto_files.rs`: the `.proto` files themselves, for those who generate code from them.
 
 use std::{env, error::Error, fs, path::PathBuf};
 
@@ -20,6 +21,8 @@ const BY_HAND: [&str; 3] = ["Row", "RowBatch", "Batch"];
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto/rowstream");
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
+
+    fs::write(out.join("proto_files.rs"), proto_files())?;
 
     let mut descriptors = protox::compile(PROTOS, ["proto"])?;
 
@@ -46,4 +49,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     fs::write(out.join("rowstream.bin"), descriptors.encode_to_vec())?;
     Ok(())
+}
+
+/// A Rust expression: every file's path below the import path, and its text.
+fn proto_files() -> String {
+    let file = |path| format!("({path:?}, include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/proto/{path}\")))");
+    format!("&[{}]", PROTOS.map(file).join(", "))
 }

@@ -9,6 +9,17 @@ use std::time::Duration;
 /// The metadata key.
 pub const GRPC_TIMEOUT: &str = "grpc-timeout";
 
+/// The most of a caller's time that is kept back for the answer.
+const LONGEST_MARGIN: Duration = Duration::from_millis(100);
+
+/// The part of a caller's timeout in which the server works. The rest, a twentieth and 100 ms at most, is
+/// for the answer's way: gRPC clients end a call by a timer of their own, and would otherwise do so
+/// before they hear where the time went.
+#[must_use]
+pub fn without_margin(timeout: Duration) -> Duration {
+    timeout - (timeout / 20).min(LONGEST_MARGIN)
+}
+
 /// Reads the value of a `grpc-timeout` header.
 ///
 /// # Errors
@@ -39,6 +50,14 @@ pub struct InvalidTimeout(String);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_twentieth_of_the_time_and_not_more_than_a_tenth_of_a_second_is_kept_for_the_answer() {
+        for (timeout, work) in [(0, 0), (100, 95), (1_000, 950), (2_000, 1_900), (60_000, 59_900)] {
+            assert_eq!(without_margin(Duration::from_millis(timeout)), Duration::from_millis(work));
+        }
+        assert!(without_margin(Duration::MAX) < Duration::MAX);
+    }
 
     #[test]
     fn every_unit_is_read_and_everything_else_is_refused() {

@@ -19,3 +19,7 @@ pub mod v1 {
 
 /// The encoded `FileDescriptorSet` of package `rowstream.v1`, for gRPC reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("rowstream");
+
+/// The `.proto` files of package `rowstream.v1`: each one's path below the import path, and its text.
+/// They import each other and protobuf's well-known types, nothing else.
+pub const PROTO_FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/proto_files.rs"));

@@ -20,6 +20,8 @@
 //! # }
 //! ```
 //!
+//! Code that is not asynchronous uses the same client as [`blocking::Client`].
+//!
 //! The way of a call through this crate: [`Client`] picks a connection (`channel`), [`Call`] says
 //! what to run and by when, [`RowStream`] checks what arrives (`integrity`), [`decode`] reads values
 //! out of the bytes, and a [`sink`] prints them. [`Error`] is the one error type of all of them.
@@ -29,6 +31,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod blocking;
 mod builder;
 mod call;
 mod channel;

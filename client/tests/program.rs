@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod fake;
+mod generated;
+mod profiles;
 
 use std::{
     fs,
@@ -21,6 +23,11 @@ use fake::Fake;
 fn program(endpoint: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rowstream"));
     command.args(arguments).env("ROWSTREAM_ENDPOINT", endpoint).stdin(Stdio::null());
+    // No profile of whoever runs the tests.
+    command
+        .env("XDG_CONFIG_HOME", "/nonexistent")
+        .env_remove("ROWSTREAM_PROFILE")
+        .env_remove("ROWSTREAM_PROFILES_FILE");
     command
 }
 

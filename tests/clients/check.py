@@ -1,4 +1,4 @@
-"""Runs all checks of real clients: check.py POSTGRES SERVER (the paths of two programs)."""
+"""Runs all checks of real clients: check.py POSTGRES SERVER ROWSTREAM SERVICE_RUST (the paths of four programs)."""
 
 import sys
 import traceback
@@ -8,6 +8,7 @@ import grpc
 import buf_checks
 import programs
 import python_checks
+import service_checks
 import tls_checks
 from reflected import wait_until_reachable
 
@@ -28,9 +29,9 @@ def run(client, checks):
     return failed
 
 
-def main(postgres, server):
+def main(postgres, server, rowstream, service_rust):
     with programs.postgres(postgres) as url:
-        failed = check_plain(server, url) + check_tls(server, url)
+        failed = check_plain(server, url, rowstream, service_rust) + check_tls(server, url)
     sys.exit(1 if failed else 0)
 
 
@@ -41,12 +42,13 @@ def check_tls(server, url):
             return run("TLS", tls_checks.Checks(address, certificate))
 
 
-def check_plain(server, url):
+def check_plain(server, url, rowstream, service_rust):
     with programs.server(server, url) as address:
         with grpc.insecure_channel(address) as channel:
             wait_until_reachable(channel)
             failed = run("grpcio", python_checks.Checks(channel))
-        return failed + run("buf curl", buf_checks.Checks(address))
+        failed += run("buf curl", buf_checks.Checks(address))
+        return failed + run("example", service_checks.Checks(address, rowstream, service_rust))
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ class Checks:
     def list_queries(self):
         """the named queries are listed with their parameters"""
         queries = self.query.ListQueries({}, timeout=10).queries
-        assert [query.name for query in queries] == ["numbers"]
+        assert [query.name for query in queries] == ["numbers", "revenue_by_month", "values"]
         assert [(p.position, p.name, p.required) for p in queries[0].parameters] == [(1, "first", True), (2, "last", False)]
         assert queries[0].max_rows == 1000 and queries[0].description
 

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use rowstream_contract::v1::stream_query_response::Event;
+use rowstream_testkit::eventually;
 use tonic::{Code, Status};
 
-use crate::harness::{Pair, fact, reason, sql, within};
+use crate::harness::{PATIENCE, Pair, fact, reason, sql, within};
 
 const SOON: Duration = Duration::from_millis(400);
 
@@ -124,6 +125,37 @@ async fn a_timeout_of_nothing_is_answered_and_a_malformed_one_is_refused() {
     request.metadata_mut().insert("grpc-timeout", "soon".parse().expect("ASCII"));
     let status = pair.raw().await.stream_query(request).await.expect_err("refused");
     assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "INVALID_REQUEST"));
+}
+
+#[tokio::test]
+async fn a_client_with_a_timer_of_its_own_still_reads_phase_and_query_id() {
+    let pair = Pair::start().await;
+    let client = pair.client();
+    let between_rows = "select i, pg_sleep(case when i > 64 then 0.05 else 0 end) from generate_series(1, 100000) i";
+    for text in ["select pg_sleep(60)", between_rows] {
+        // On a busy machine the answer may come too late once; never to see it is the failure.
+        eventually("the server's answer comes first", PATIENCE, async || {
+            let error = last_error(&client, text).await;
+            assert_eq!(error.code(), Code::DeadlineExceeded, "{error}");
+            let told = error.server().map(|server| (server.phase(), server.query_id()));
+            told.is_some_and(|(phase, query_id)| phase == Some("FETCH") && query_id.is_some())
+        })
+        .await;
+    }
+    pair.assert_settled().await;
+}
+
+async fn last_error(client: &rowstream_client::Client, text: &str) -> rowstream_client::Error {
+    let mut rows = match client.sql(text).deadline(Duration::from_secs(2)).stream().await {
+        Ok(rows) => rows,
+        Err(error) => return error,
+    };
+    loop {
+        match rows.next_batch().await {
+            Ok(batch) => assert!(batch.is_some(), "the stream ended without an error"),
+            Err(error) => return error,
+        }
+    }
 }
 
 /// Holds an ACCESS EXCLUSIVE lock on the table `locked` from a session of its own.

@@ -6,6 +6,7 @@
 //! - [`streams`]: batches, limits, the first-batch rule, millions of rows in constant memory
 //! - [`round_trips`]: how often the server talks to PostgreSQL for a call
 //! - [`deadlines`]: in every phase, down to PostgreSQL
+//! - [`blocking`]: the blocking client gives what the asynchronous one does
 //! - [`cancels`]: in every phase, by every way, and never another call's
 //! - [`stalls`]: consumers that stop reading, or vanish
 //! - [`faults`]: backends killed, PostgreSQL restarted, the pool exhausted, connections gone silent
@@ -17,6 +18,7 @@
 
 mod harness;
 
+mod blocking;
 mod cancels;
 mod contract;
 mod deadlines;

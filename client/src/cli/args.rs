@@ -6,25 +6,35 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Reads PostgreSQL result sets of any size through rowstream-server.
 #[derive(Debug, Parser)]
-#[command(name = "rowstream", version, after_help = super::exit::HELP)]
+#[command(name = "rowstream", version, arg_required_else_help = true, after_help = super::exit::HELP)]
 pub(crate) struct Arguments {
     #[command(flatten)]
+    pub(crate) profile: Profile,
+    #[command(flatten)]
     pub(crate) connection: Connection,
+    /// Print the .proto files of the contract, or write them below DIR, and end
+    #[arg(long, value_name = "DIR", num_args = 0..=1)]
+    pub(crate) print_proto: Option<Option<PathBuf>>,
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: Option<Command>,
+}
+
+/// Where settings come from that neither a flag nor an environment variable gives.
+#[derive(Args, Debug)]
+pub(crate) struct Profile {
+    /// The profile to take settings from [default: the file's `default`]
+    #[arg(long, global = true, value_name = "NAME", env = "ROWSTREAM_PROFILE")]
+    pub(crate) profile: Option<String>,
+    /// The file of profiles [default: rowstream/config.toml in $XDG_CONFIG_HOME or ~/.config]
+    #[arg(long, global = true, value_name = "FILE", env = "ROWSTREAM_PROFILES_FILE")]
+    pub(crate) profiles_file: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct Connection {
     /// A server, as http://HOST:PORT, or https:// for TLS; repeat it, or separate by commas, for several
-    #[arg(
-        long,
-        global = true,
-        value_name = "URL",
-        env = "ROWSTREAM_ENDPOINT",
-        value_delimiter = ',',
-        default_value = "http://127.0.0.1:50051"
-    )]
+    /// [default: http://127.0.0.1:50051]
+    #[arg(long, global = true, value_name = "URL", env = "ROWSTREAM_ENDPOINT", value_delimiter = ',')]
     pub(crate) endpoint: Vec<String>,
     /// Certificate authorities to trust for https://, in PEM [default: the system's]
     #[arg(long, global = true, value_name = "FILE", env = "ROWSTREAM_CACERT")]
@@ -52,6 +62,12 @@ pub(crate) enum Command {
     Health,
     /// Cancel a running query, in PostgreSQL too
     Cancel(Cancel),
+    /// List the profiles of the profiles file
+    Profiles,
+    /// Print a script that completes this program's arguments in a shell
+    Completions(Completions),
+    /// Write the manual pages, one for each command
+    Man(Man),
 }
 
 /// What to run: exactly one of the two.
@@ -144,6 +160,19 @@ pub(crate) enum TextOrJson {
 pub(crate) struct Cancel {
     /// The query id, as --query-id gave it, or the server's log or pg_stat_activity shows it
     pub(crate) query_id: String,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = super::completions::HELP)]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Man {
+    /// The folder to write rowstream.1, rowstream-query.1, ... into; made if it is missing
+    pub(crate) dir: PathBuf,
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ Exit codes:
    74  the input or output failed
    75  try again: RESOURCE_EXHAUSTED, ABORTED, or cancelled by someone else
    77  not allowed: PERMISSION_DENIED, UNAUTHENTICATED
+   78  the profiles file, or a profile in it, cannot be used
   124  the deadline passed
   130  interrupted by Ctrl-C; 143 by SIGTERM";
 
@@ -30,6 +31,7 @@ pub(crate) fn code(failure: &Failure) -> u8 {
         Failure::Usage(_)
         | Failure::Call { error: Error::InvalidEndpoint { .. } | Error::InvalidSetting { .. }, .. } => USAGE,
         Failure::Call { error, .. } => code_of_call(error.code()),
+        Failure::Config(_) => 78,
         Failure::NotServing(_) => 69,
         Failure::Start(_) => 70,
         Failure::Input(_) | Failure::Output { .. } => 74,

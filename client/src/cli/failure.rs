@@ -11,6 +11,8 @@ use super::interrupt::Signal;
 pub(crate) enum Failure {
     /// Arguments that make no sense together.
     Usage(String),
+    /// The file of profiles, or the choice of one, cannot be used.
+    Config(String),
     /// A call failed; with the SQL that was sent, to show where in it the error is.
     Call { error: Error, sql: Option<String> },
     /// The server answers, but serves no queries: what it says.

@@ -5,13 +5,17 @@
 //! formatting take turns on it, and only writing the output has a thread of its own.
 
 mod args;
+mod completions;
 mod control;
 mod describe;
 mod exit;
 mod failure;
 mod interrupt;
+mod man;
 mod parameters;
+mod profile;
 mod progress;
+mod proto;
 mod query;
 mod report;
 
@@ -21,7 +25,7 @@ use std::{
     time::Duration,
 };
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _, error::ErrorKind};
 use rowstream_client::{Client, Error};
 
 use self::{
@@ -30,9 +34,12 @@ use self::{
     interrupt::Interrupts,
 };
 
+/// Where the server is if nothing says so.
+const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:50051";
+
 /// The whole program but for the process: parse, run, report.
 pub(crate) fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::try_parse().and_then(one_thing_to_do) {
         Ok(arguments) => arguments,
         Err(error) => {
             // Nobody is left to be told that help could not be printed.
@@ -48,16 +55,40 @@ pub(crate) fn main() -> ExitCode {
     outcome.map_or_else(|failure| exit::code(&failure).into(), |()| ExitCode::SUCCESS)
 }
 
+/// A command or --print-proto, and not both.
+fn one_thing_to_do(arguments: Arguments) -> Result<Arguments, clap::Error> {
+    match (&arguments.command, &arguments.print_proto) {
+        (Some(_), None) | (None, Some(_)) => Ok(arguments),
+        (None, None) => {
+            Err(Arguments::command().error(ErrorKind::MissingSubcommand, "give a command, or --print-proto"))
+        }
+        (Some(_), Some(_)) => {
+            Err(Arguments::command().error(ErrorKind::ArgumentConflict, "--print-proto stands without a command"))
+        }
+    }
+}
+
 fn run(arguments: Arguments) -> Result<(), Failure> {
+    let Arguments { profile, mut connection, print_proto, command } = arguments;
+    let mut command = match command {
+        None => return proto::run(print_proto.flatten().as_deref()),
+        Some(Command::Profiles) => return profile::list(&profile),
+        Some(Command::Completions(completions)) => return completions::run(completions.shell),
+        Some(Command::Man(man)) => return man::run(&man.dir),
+        Some(command) => command,
+    };
+    profile::apply(&profile, &mut connection, &mut command)?;
+    if connection.endpoint.is_empty() {
+        connection.endpoint.push(DEFAULT_ENDPOINT.to_owned());
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Start)?;
-    let outcome = runtime.block_on(dispatch(arguments));
+    let outcome = runtime.block_on(dispatch(connection, command));
     // Do not wait for an output that nobody reads.
     runtime.shutdown_background();
     outcome
 }
 
-async fn dispatch(arguments: Arguments) -> Result<(), Failure> {
-    let Arguments { connection, mut command } = arguments;
+async fn dispatch(connection: Connection, mut command: Command) -> Result<(), Failure> {
     let client = connect(&connection)?;
     if let Command::Query(Query { source, .. }) | Command::Describe(Describe { source, .. }) = &mut command {
         // Before signals are listened for: this read can only be interrupted by ending the process.
@@ -71,6 +102,8 @@ async fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Queries(format) => interrupts.or_end(within(deadline, describe::queries(&client, format))).await,
         Command::Health => interrupts.or_end(within(deadline, control::health(&client))).await,
         Command::Cancel(cancel) => interrupts.or_end(within(deadline, control::cancel(&client, cancel))).await,
+        // Done before there was a client.
+        Command::Profiles | Command::Completions(_) | Command::Man(_) => Ok(()),
     }
 }
 
@@ -98,6 +131,10 @@ fn connect(connection: &Connection) -> Result<Client, Failure> {
 
 /// Prints a small answer.
 fn print(text: &str) -> Result<(), Failure> {
+    print_bytes(text.as_bytes())
+}
+
+fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|source| Failure::output(None, source))
+    stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(|source| Failure::output(None, source))
 }

@@ -15,6 +15,7 @@ pub(crate) fn write(failure: &Failure, out: &mut impl Write) -> io::Result<()> {
     match failure {
         Failure::ClosedPipe => Ok(()),
         Failure::Usage(message) => writeln!(out, "rowstream: {message}"),
+        Failure::Config(message) => writeln!(out, "rowstream: {}", Visible(message)),
         Failure::Call { error, sql } => write_call(error, sql.as_deref(), out),
         Failure::NotServing(told) => writeln!(out, "rowstream: the server says {told}"),
         Failure::Start(source) => writeln!(out, "rowstream: cannot start: {source}"),

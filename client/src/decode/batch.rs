@@ -176,19 +176,19 @@ impl Row {
     /// How many values it has.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.columns().len()
+        self.by_ref().len()
     }
 
     /// Whether it has no values, as of a statement without columns.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.columns().is_empty()
+        self.by_ref().is_empty()
     }
 
     /// The columns, in order.
     #[must_use]
     pub fn columns(&self) -> &Columns {
-        &self.batch.columns
+        self.by_ref().columns()
     }
 
     /// A value by position or name.

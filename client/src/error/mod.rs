@@ -37,6 +37,9 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// A blocking client could not start its thread.
+    #[error("cannot start the client's thread: {0}")]
+    Start(#[source] std::io::Error),
     /// No connection came about. Nothing was sent, so trying again is safe.
     #[error("cannot connect to {endpoint}: {}", root(.source.as_ref()))]
     Connect {
@@ -117,7 +120,7 @@ impl Error {
             Self::Status(status) => status.code(),
             Self::DeadlineExceeded { .. } => Code::DeadlineExceeded,
             Self::Truncated { .. } | Self::Checksum { .. } => Code::DataLoss,
-            Self::Protocol(_) | Self::Decode(_) => Code::Internal,
+            Self::Start(_) | Self::Protocol(_) | Self::Decode(_) => Code::Internal,
         }
     }
 

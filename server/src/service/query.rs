@@ -72,12 +72,12 @@ fn valid_id(id: &str) -> String {
     request::query_id(id).ok().flatten().unwrap_or_default()
 }
 
-/// The caller's timeout.
+/// The caller's timeout, less what the answer needs to reach it in time.
 fn asked_timeout(metadata: &MetadataMap) -> Result<Option<Duration>, Error> {
     let Some(value) = metadata.get(deadline::GRPC_TIMEOUT) else { return Ok(None) };
     let invalid = |message: String| Error::InvalidRequest { field: deadline::GRPC_TIMEOUT, message };
     let text = value.to_str().map_err(|error| invalid(error.to_string()))?;
-    deadline::parse(text).map(Some).map_err(|error| invalid(error.to_string()))
+    deadline::parse(text).map(deadline::without_margin).map(Some).map_err(|error| invalid(error.to_string()))
 }
 
 type Answer<T> = Result<Response<T>, Status>;

@@ -1,0 +1,89 @@
+//! One call in the making, and sending it.
+
+use std::time::Duration;
+
+use super::{RowStream, runtime::Runtime};
+use crate::{Description, Error, Row, Value};
+
+/// A statement and how to run it; made by [`Client::query`](super::Client::query) and
+/// [`Client::sql`](super::Client::sql). Can be cloned and sent many times.
+///
+/// # Panics
+/// [`stream`](Self::stream), [`query_row`](Self::query_row) and [`describe`](Self::describe) panic in
+/// asynchronous code: see [the module](super).
+#[derive(Clone, Debug)]
+#[must_use = "a call does nothing until it is sent"]
+pub struct Call {
+    inner: crate::Call,
+    runtime: Runtime,
+}
+
+impl Call {
+    pub(super) fn new(inner: crate::Call, runtime: Runtime) -> Self {
+        Self { inner, runtime }
+    }
+
+    fn with(self, change: impl FnOnce(crate::Call) -> crate::Call) -> Self {
+        Self { inner: change(self.inner), runtime: self.runtime }
+    }
+
+    /// As [`crate::Call::bind`]: gives the next positional parameter its value.
+    pub fn bind(self, value: impl Into<Value>) -> Self {
+        self.with(|call| call.bind(value))
+    }
+
+    /// As [`crate::Call::bind_named`]: gives a parameter of a named query its value.
+    pub fn bind_named(self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.with(|call| call.bind_named(name, value))
+    }
+
+    /// As [`crate::Call::deadline`]: how long the whole call may take, to its last row.
+    pub fn deadline(self, timeout: Duration) -> Self {
+        self.with(|call| call.deadline(timeout))
+    }
+
+    /// As [`crate::Call::max_rows`]: the most rows to send. Default 0: no limit.
+    pub fn max_rows(self, rows: u64) -> Self {
+        self.with(|call| call.max_rows(rows))
+    }
+
+    /// As [`crate::Call::max_batch_rows`]: the most rows in one batch. Default 0: no limit by rows.
+    pub fn max_batch_rows(self, rows: u32) -> Self {
+        self.with(|call| call.max_batch_rows(rows))
+    }
+
+    /// As [`crate::Call::max_batch_bytes`]: the size of a batch. Default 0: 256 KiB.
+    pub fn max_batch_bytes(self, bytes: u32) -> Self {
+        self.with(|call| call.max_batch_bytes(bytes))
+    }
+
+    /// As [`crate::Call::query_id`]: an id to find and cancel this call by.
+    pub fn query_id(self, id: impl Into<String>) -> Self {
+        self.with(|call| call.query_id(id))
+    }
+
+    /// As [`crate::Call::stream`]: sends the call and waits for the header.
+    ///
+    /// # Errors
+    /// Whatever ended the call before its first row.
+    pub fn stream(&self) -> Result<RowStream, Error> {
+        let stream = self.runtime.wait(self.inner.stream())?;
+        Ok(RowStream::new(stream, self.runtime.clone()))
+    }
+
+    /// As [`crate::Call::query_row`]: sends the call for its first row only.
+    ///
+    /// # Errors
+    /// NOT_FOUND, reason NO_ROW, if there is none; any other failure of the call.
+    pub fn query_row(&self) -> Result<Row, Error> {
+        self.runtime.wait(self.inner.query_row())
+    }
+
+    /// As [`crate::Call::describe`]: what the statement takes and gives; runs nothing.
+    ///
+    /// # Errors
+    /// Any failure of the call.
+    pub fn describe(&self) -> Result<Description, Error> {
+        self.runtime.wait(self.inner.describe())
+    }
+}

@@ -1,0 +1,40 @@
+//! The two APIs stay the same: their sources are held against each other. What they do is tested by the
+//! pair at the root.
+
+use std::collections::BTreeSet;
+
+/// The public methods in a file's source.
+fn methods(source: &str) -> BTreeSet<&str> {
+    let source = source.split("#[cfg(test)]").next().unwrap_or_default();
+    let after = |line: &'static str| move |text: &&str| text.starts_with(line);
+    let lines = source.lines().map(str::trim_start);
+    let functions = lines.filter(|line| after("pub fn ")(line) || after("pub async fn ")(line));
+    functions.filter_map(|line| line.split_once("fn ")?.1.split(['(', '<']).next()).collect()
+}
+
+#[test]
+fn every_public_method_has_a_blocking_counterpart() {
+    let pairs = [
+        ("Client", include_str!("../client.rs"), include_str!("client.rs")),
+        ("ClientBuilder", include_str!("../builder.rs"), include_str!("builder.rs")),
+        ("Call", include_str!("../call.rs"), include_str!("call.rs")),
+        ("RowStream", include_str!("../stream.rs"), include_str!("stream.rs")),
+    ];
+    for (name, asynchronous, blocking) in pairs {
+        let (asynchronous, blocking) = (methods(asynchronous), methods(blocking));
+        assert!(asynchronous.len() > 3, "{name}: found only {asynchronous:?}");
+        let missing: Vec<_> = asynchronous.difference(&blocking).collect();
+        assert!(missing.is_empty(), "blocking::{name} lacks {missing:?}");
+    }
+}
+
+#[test]
+fn a_client_may_be_dropped_in_asynchronous_code_and_waiting_there_panics() {
+    let client = super::Client::builder(["http://127.0.0.1:1"]).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let last = client.clone();
+    let waited = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(async { last.health() })));
+    let message = *waited.unwrap_err().downcast::<&str>().unwrap();
+    assert!(message.starts_with("Cannot start a runtime from within a runtime"), "{message}");
+    runtime.block_on(async move { drop((client, last)) });
+}
