@@ -5,6 +5,7 @@
 //! → `db` (a connection) → `cursor` → `encode` → `stream` (back to the caller). `stop` is the one
 //! signal that ends a call early, wherever it is. `ARCHITECTURE.md` tells it with its invariants.
 
+mod admin;
 mod admission;
 mod config;
 mod cursor;
@@ -12,6 +13,7 @@ mod db;
 mod encode;
 mod error;
 mod layers;
+mod metrics;
 mod plan;
 mod queries;
 mod serve;

@@ -42,6 +42,7 @@ async fn run(config: Config) -> ExitCode {
     };
     match serve(config, listener, shutdown).await {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error @ ServeError::Admin { .. }) => fail(UNAVAILABLE, &error.to_string()),
         Err(error @ ServeError::Queries { .. }) => fail(CONFIG, &error.to_string()),
         Err(error) => fail(SOFTWARE, &error.to_string()),
     }

@@ -20,6 +20,8 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::{BoxError, Service};
 
+use crate::metrics::connections::{ConnectionCounts, Failure, OpenConnection, PLAINTEXT};
+
 /// How long accepting pauses after an error that is about the process, not about one connection.
 const PAUSE: Duration = Duration::from_millis(50);
 /// How long a new connection may be silent before its first bytes.
@@ -49,6 +51,7 @@ pub(crate) async fn run<S, B>(
     listener: TcpListener,
     service: S,
     config: TransportConfig,
+    counts: ConnectionCounts,
     connections: TaskTracker,
     shutdown: CancellationToken,
     abort: CancellationToken,
@@ -63,12 +66,13 @@ pub(crate) async fn run<S, B>(
     let http2 = builder(config);
     loop {
         // Beyond the bound, connections wait in the listen queue.
-        let accepting = async { (permits.clone().acquire_owned().await, accept(&listener).await) };
+        let accepting = async { (permits.clone().acquire_owned().await, accept(&listener, &counts).await) };
         let (permit, stream) = tokio::select! {
             () = shutdown.cancelled() => return,
             accepted = accepting => accepted,
         };
-        let connection = connection(stream, http2.clone(), service.clone(), shutdown.clone());
+        let open = counts.accepted(PLAINTEXT);
+        let connection = connection(stream, open, http2.clone(), service.clone(), shutdown.clone());
         let abort = abort.clone();
         connections.spawn(async move {
             let _permit = permit;
@@ -94,6 +98,7 @@ fn builder(config: TransportConfig) -> http2::Builder<TokioExecutor> {
 
 async fn connection<S, B>(
     stream: TcpStream,
+    open: OpenConnection,
     http2: http2::Builder<TokioExecutor>,
     service: S,
     shutdown: CancellationToken,
@@ -105,6 +110,7 @@ async fn connection<S, B>(
     B::Error: Into<BoxError>,
 {
     if !matches!(timeout(FIRST_BYTES, stream.readable()).await, Ok(Ok(()))) {
+        open.failed(Failure::Silent);
         return;
     }
     let connection = http2.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
@@ -117,11 +123,12 @@ async fn connection<S, B>(
         }
     };
     if let Err(error) = ended {
+        open.failed(Failure::Error);
         tracing::debug!(%error, "connection ended");
     }
 }
 
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener, counts: &ConnectionCounts) -> TcpStream {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
@@ -133,6 +140,7 @@ async fn accept(listener: &TcpListener) -> TcpStream {
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
+                counts.accept_failed();
                 tracing::warn!(%error, "cannot accept connections; trying again");
                 sleep(PAUSE).await;
             }
