@@ -6,6 +6,7 @@ import traceback
 import grpc
 
 import buf_checks
+import metrics_checks
 import programs
 import python_checks
 from reflected import wait_until_reachable
@@ -28,11 +29,12 @@ def run(client, checks):
 
 
 def main(postgres, server):
-    with programs.postgres(postgres) as url, programs.server(server, url) as address:
+    with programs.postgres(postgres) as url, programs.server(server, url) as (address, admin):
         with grpc.insecure_channel(address) as channel:
             wait_until_reachable(channel)
             failed = run("grpcio", python_checks.Checks(channel))
         failed += run("buf curl", buf_checks.Checks(address))
+        failed += run("prometheus_client", metrics_checks.Checks(admin))
     sys.exit(1 if failed else 0)
 
 

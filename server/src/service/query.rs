@@ -53,7 +53,10 @@ impl Queryable {
             return Err(Error::Draining);
         }
         let statement = self.requests.statement(statement, |name| self.queries.get(name))?;
-        count.of_statement(statement.source.label());
+        // Named by the operator, or one for all: a caller cannot make up labels.
+        match &statement.source {
+            Source::Sql(_) | Source::Named(_) => count.of_statement(statement.source.label()),
+        }
         Ok(statement)
     }
 
