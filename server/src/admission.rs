@@ -14,7 +14,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{error::Error, stop::Stop};
+use crate::{error::Error, metrics::gauges::Used, stop::Stop};
 
 /// The bounds.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +69,17 @@ impl Admission {
             Ok(Err(_)) => Err(Error::Draining),
             Err(_) => Err(Error::QueueTimeout(queue_timeout)),
         }
+    }
+
+    /// Streams, calls in the queue, and bytes of memory for rows: how much of each bound is taken.
+    pub(crate) fn used(&self) -> [Used; 3] {
+        let AdmissionConfig { max_streams, max_queue, max_buffered_bytes, .. } = self.config;
+        let budget = max_buffered_bytes / UNIT;
+        [
+            Used { used: max_streams - self.streams.available_permits(), limit: max_streams },
+            Used { used: self.queued.load(Ordering::Relaxed).min(max_queue), limit: max_queue },
+            Used { used: (budget - self.budget.available_permits()) * UNIT, limit: budget * UNIT },
+        ]
     }
 
     /// Waits for memory for `bytes` of rows. A single row larger than the whole budget takes all of it.

@@ -20,6 +20,7 @@ use tracing::Span;
 use crate::{
     error::Error,
     incoming::{Bounded, Requests},
+    metrics::calls::CallCounts,
     service::status::status,
 };
 
@@ -28,13 +29,18 @@ pub(crate) type Routes = BoxCloneSyncService<Request<Incoming>, Response<Body>, 
 
 /// Puts the layers around the services, the outermost first. At most `max_calls` calls may be under way
 /// before their answer begins; the next one is refused at once.
-pub(crate) fn stack(routes: tonic::service::Routes, max_calls: usize, requests: Requests) -> Routes {
+pub(crate) fn stack(
+    routes: tonic::service::Routes,
+    max_calls: usize,
+    requests: Requests,
+    counts: CallCounts,
+) -> Routes {
     let service = ServiceBuilder::new()
         .layer(SetRequestIdLayer::new(REQUEST_ID, NewId))
         .layer(TraceLayer::new_for_grpc().make_span_with(span).on_failure(()))
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         .layer(CatchPanicLayer::custom(panicked))
-        .map_result(shed)
+        .map_result(move |result| shed(result, &counts))
         .load_shed()
         .layer(GlobalConcurrencyLimitLayer::new(max_calls))
         .service(Bounded { routes, requests });
@@ -71,9 +77,12 @@ fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response<Body> {
 }
 
 /// What the caller is told when there is no room for its call at all.
-fn shed(result: Result<Response<Body>, BoxError>) -> Result<Response<Body>, BoxError> {
+fn shed(result: Result<Response<Body>, BoxError>, counts: &CallCounts) -> Result<Response<Body>, BoxError> {
     match result {
-        Err(error) if error.is::<Overloaded>() => Ok(status(&Error::Overloaded, "").into_http()),
+        Err(error) if error.is::<Overloaded>() => {
+            counts.shed(&Error::Overloaded);
+            Ok(status(&Error::Overloaded, "").into_http())
+        }
         result => result,
     }
 }

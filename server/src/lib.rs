@@ -5,6 +5,7 @@
 //! → `db` (a connection) → `cursor` → `encode` → `stream` (back to the caller). `stop` is the one
 //! signal that ends a call early, wherever it is. `ARCHITECTURE.md` tells it with its invariants.
 
+mod admin;
 mod admission;
 mod config;
 mod cursor;
@@ -16,6 +17,7 @@ mod error;
 pub mod fuzz;
 mod incoming;
 mod layers;
+mod metrics;
 mod plan;
 mod preface;
 mod preflight;

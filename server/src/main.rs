@@ -64,6 +64,7 @@ async fn run(config: Config) -> ExitCode {
     };
     match serve(config, listener, shutdown).await {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error @ ServeError::Admin { .. }) => fail(UNAVAILABLE, &error.to_string()),
         Err(error @ (ServeError::Queries { .. } | ServeError::Tls(_) | ServeError::Pool(_))) => {
             fail(CONFIG, &written.as_written(&error.to_string()))
         }

@@ -15,6 +15,8 @@ use tokio::{
     time::timeout,
 };
 
+use crate::metrics::connections::Failure;
+
 /// RFC 9113, section 3.4.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -26,8 +28,8 @@ pub(crate) struct Prefaced<T> {
     replayed: usize,
 }
 
-/// Reads the preface. `None` if it does not come within the limit, or something else comes.
-pub(crate) async fn read<T: AsyncRead + Unpin>(mut io: T, limit: Duration) -> Option<Prefaced<T>> {
+/// Reads the preface. Fails if it does not come within the limit, or something else comes.
+pub(crate) async fn read<T: AsyncRead + Unpin>(mut io: T, limit: Duration) -> Result<Prefaced<T>, Failure> {
     let matches = async {
         let (mut received, mut buffer) = (0, [0; PREFACE.len()]);
         while received < PREFACE.len() {
@@ -39,7 +41,11 @@ pub(crate) async fn read<T: AsyncRead + Unpin>(mut io: T, limit: Duration) -> Op
         }
         true
     };
-    timeout(limit, matches).await.unwrap_or(false).then_some(Prefaced { io, replayed: 0 })
+    match timeout(limit, matches).await {
+        Ok(true) => Ok(Prefaced { io, replayed: 0 }),
+        Ok(false) => Err(Failure::Error),
+        Err(_) => Err(Failure::Silent),
+    }
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Prefaced<T> {
@@ -111,7 +117,7 @@ mod tests {
         for bytes in [&b"GET / HTTP/1.1\r\n"[..], b"\x16\x03\x01", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\rx"] {
             let (mut caller, server) = duplex(1024);
             caller.write_all(bytes).await.expect("room");
-            assert!(read(server, LIMIT).await.is_none(), "{bytes:?}");
+            assert!(matches!(read(server, LIMIT).await, Err(Failure::Error)), "{bytes:?}");
         }
     }
 
@@ -132,7 +138,7 @@ mod tests {
             accepted = read(server, LIMIT) => accepted,
             () = dripping => unreachable!("it goes on for ever"),
         };
-        assert!(accepted.is_none());
+        assert!(matches!(accepted, Err(Failure::Silent)));
         assert_eq!(start.elapsed(), LIMIT);
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fs, io, path::Path, sync::Arc};
 
-use crate::plan::named::{NamedQuery, is_name};
+use crate::{
+    metrics::QueryCounts,
+    plan::named::{NamedQuery, is_name},
+};
 
 /// The named queries by name.
 #[derive(Clone, Debug, Default)]
@@ -13,8 +16,8 @@ impl Queries {
     ///
     /// # Errors
     /// Fails if the folder itself cannot be read.
-    pub(crate) fn load(folder: &Path) -> io::Result<Self> {
-        let mut queries = BTreeMap::new();
+    pub(crate) fn load(folder: &Path, counts: &QueryCounts) -> io::Result<Self> {
+        let (mut queries, mut left_out) = (BTreeMap::new(), 0);
         for entry in fs::read_dir(folder)? {
             let path = entry?.path();
             if path.extension().is_none_or(|extension| extension != "sql") {
@@ -24,9 +27,13 @@ impl Queries {
                 Ok(query) => {
                     queries.insert(query.name.clone(), Arc::new(query));
                 }
-                Err(reason) => tracing::error!(file = %path.display(), %reason, "named query left out"),
+                Err(reason) => {
+                    left_out += 1;
+                    tracing::error!(file = %path.display(), %reason, "named query left out");
+                }
             }
         }
+        counts.loaded(queries.len(), left_out);
         tracing::info!(count = queries.len(), folder = %folder.display(), "named queries read");
         Ok(Self(Arc::new(queries)))
     }
@@ -75,6 +82,7 @@ fn read(path: &Path) -> Result<NamedQuery, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Metrics;
 
     #[test]
     fn a_wrong_file_is_left_out_and_the_rest_is_paged_in_order() {
@@ -84,7 +92,7 @@ mod tests {
         {
             fs::write(folder.path().join(file), content).expect("written");
         }
-        let queries = Queries::load(folder.path()).expect("readable");
+        let queries = Queries::load(folder.path(), &Metrics::new().queries).expect("readable");
         let names = |after, count| queries.after(after, count).iter().map(|q| q.name.clone()).collect::<Vec<_>>();
         assert_eq!(names("", 10), ["a", "b"]);
         assert_eq!(names("", 1), ["a"]);

@@ -1,12 +1,12 @@
 //! Puts the server together, runs it, and takes it apart again.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use rowstream_contract::{
     FILE_DESCRIPTOR_SET,
     v1::query_service_server::{QueryServiceServer, SERVICE_NAME},
 };
-use tokio::{net::TcpListener, sync::watch, time::timeout};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::Routes;
 use tonic_health::{
@@ -16,11 +16,13 @@ use tonic_health::{
 };
 
 use crate::{
+    admin::{self, Admin},
     admission::{Admission, AdmissionConfig},
     config::{Args, Config},
     db::{Database, DatabaseConfig, health},
     incoming::Requests,
     layers,
+    metrics::{Metrics, calls::Method},
     plan::{Source, request::RequestPolicy},
     queries::Queries,
     service::{CallPolicy, Queryable},
@@ -61,6 +63,14 @@ pub enum ServeError {
     /// PostgreSQL does not admit as many connections as the settings ask for.
     #[error("{0}")]
     Pool(String),
+    /// The admin address cannot be listened on.
+    #[error("--admin-listen {address}: {source}")]
+    Admin {
+        /// As it was given.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
     /// The reflection service does not accept the descriptors.
     #[error("reflection: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -73,60 +83,81 @@ pub enum ServeError {
 /// See [`ServeError`].
 pub async fn serve(config: Config, listener: TcpListener, shutdown: CancellationToken) -> Result<(), ServeError> {
     let args = &config.args;
-    let queries = load_queries(args)?;
-    let engine = Arc::new(engine(&config));
-    let background = Background::start(&engine, args, &queries, &shutdown);
+    let metrics = Metrics::new();
+    let queries = load_queries(args, &metrics)?;
+    let admin_listener = bind_admin(args).await?;
+    let engine = Arc::new(engine(&config, &metrics));
+    let mut background = Background::start(&engine, args, &queries, &shutdown, &metrics);
     let transport = TransportConfig { tls: start_tls(args, &background.end)?, ..transport_config(args) };
+    background.admin = admin_listener.map(|listener| {
+        let admin = Admin {
+            metrics: metrics.clone(),
+            engine: engine.clone(),
+            max_connections: args.max_connections,
+            healthy: background.healthy.clone(),
+            draining: shutdown.clone(),
+        };
+        tokio::spawn(admin::run(listener, Arc::new(admin), background.end.clone()))
+    });
     let service = Queryable {
         engine: engine.clone(),
         queries,
         requests: request_policy(args),
         calls: CallPolicy { max_deadline: args.max_deadline, default_deadline: args.default_deadline },
+        counts: metrics.calls.clone(),
         draining: shutdown.clone(),
     };
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, "listening");
     }
     let (connections, abort) = (TaskTracker::new(), CancellationToken::new());
-    let routes = routes(args, service, background.health)?;
-    transport::run(listener, routes, transport, connections.clone(), shutdown, abort.clone()).await;
+    let routes = routes(args, service, background.health.clone())?;
+    let counts = metrics.connections;
+    transport::run(listener, routes, transport, counts, connections.clone(), shutdown, abort.clone()).await;
     drain(&engine.tasks, &engine.calls, args.grace_period).await;
     connections.close();
     if timeout(FLUSH, connections.wait()).await.is_err() {
         abort.cancel();
         connections.wait().await;
     }
-    background.end.cancel();
+    let refused = background.end().await;
     tracing::info!("ended");
-    background.refused.borrow().clone().map_or(Ok(()), |problem| Err(ServeError::Pool(problem)))
+    refused.map_or(Ok(()), |problem| Err(ServeError::Pool(problem)))
 }
 
 fn start_tls(args: &Args, end: &CancellationToken) -> Result<Option<Tls>, ServeError> {
     tls::Files::of(args).map(|files| Tls::start(files, end.clone())).transpose().map_err(ServeError::Tls)
 }
 
-fn load_queries(args: &Args) -> Result<Queries, ServeError> {
-    let Some(folder) = &args.queries else { return Ok(Queries::default()) };
-    Queries::load(folder).map_err(|source| ServeError::Queries { folder: folder.display().to_string(), source })
+async fn bind_admin(args: &Args) -> Result<Option<TcpListener>, ServeError> {
+    let Some(address) = args.admin_listen else { return Ok(None) };
+    admin::bind(address).await.map(Some).map_err(|source| ServeError::Admin { address, source })
 }
 
-fn engine(config: &Config) -> Engine {
+fn load_queries(args: &Args, metrics: &Metrics) -> Result<Queries, ServeError> {
+    let Some(folder) = &args.queries else { return Ok(Queries::default()) };
+    Queries::load(folder, &metrics.queries)
+        .map_err(|source| ServeError::Queries { folder: folder.display().to_string(), source })
+}
+
+fn engine(config: &Config, metrics: &Metrics) -> Engine {
     let args = &config.args;
+    let database = DatabaseConfig {
+        options: config.database.clone(),
+        pool_max: args.pool_max,
+        wait_timeout: args.queue_timeout,
+        connect_timeout: args.connect_timeout,
+        idle_limit: args.stall_timeout + IDLE_SLACK,
+    };
     Engine {
-        database: Database::new(&DatabaseConfig {
-            options: config.database.clone(),
-            pool_max: args.pool_max,
-            wait_timeout: args.queue_timeout,
-            connect_timeout: args.connect_timeout,
-            idle_limit: args.stall_timeout + IDLE_SLACK,
-        }),
+        database: Database::new(&database, &metrics.database),
         admission: Admission::new(AdmissionConfig {
             max_streams: args.max_streams,
             max_queue: args.max_queue,
             queue_timeout: args.queue_timeout,
             max_buffered_bytes: bytes(args.max_buffered_bytes),
         }),
-        plans: Plans::default(),
+        plans: Plans::new(metrics.database.plans.clone()),
         calls: Calls::default(),
         tasks: TaskTracker::new(),
         stall_timeout: args.stall_timeout,
@@ -148,13 +179,21 @@ fn bytes(size: bytesize::ByteSize) -> usize {
 /// What runs beside the calls.
 struct Background {
     health: HealthReporter,
+    healthy: watch::Receiver<bool>,
+    admin: Option<JoinHandle<()>>,
     end: CancellationToken,
     /// Why PostgreSQL does not admit the pool, once it has been asked.
     refused: watch::Receiver<Option<String>>,
 }
 
 impl Background {
-    fn start(engine: &Arc<Engine>, args: &Args, queries: &Queries, shutdown: &CancellationToken) -> Self {
+    fn start(
+        engine: &Arc<Engine>,
+        args: &Args,
+        queries: &Queries,
+        shutdown: &CancellationToken,
+        metrics: &Metrics,
+    ) -> Self {
         let pool_min = args.pool_min;
         let health = HealthReporter::new();
         let (healthy, watching) = watch::channel(false);
@@ -163,8 +202,18 @@ impl Background {
         let end = CancellationToken::new();
         tokio::spawn(health::watch(engine.database.clone(), pool_min, healthy, end.clone()));
         tokio::spawn(report(health.clone(), watching.clone(), shutdown.clone()));
-        tokio::spawn(check_queries(engine.clone(), queries.clone(), watching));
-        Self { health, end, refused }
+        tokio::spawn(check_queries(engine.clone(), queries.clone(), watching.clone(), metrics.clone()));
+        Self { health, healthy: watching, admin: None, end, refused }
+    }
+
+    /// Ends it all, the admin port last: it tells how the drain goes on to its end. Answers why PostgreSQL did not admit
+    /// the pool, if that is what ended the server.
+    async fn end(self) -> Option<String> {
+        self.end.cancel();
+        if let Some(admin) = self.admin {
+            let _ = admin.await;
+        }
+        self.refused.borrow().clone()
     }
 }
 
@@ -211,20 +260,26 @@ async fn check_pool(
 }
 
 /// Has PostgreSQL check each named query once it answers, so that the log names the broken ones.
-async fn check_queries(engine: Arc<Engine>, queries: Queries, mut healthy: watch::Receiver<bool>) {
+async fn check_queries(engine: Arc<Engine>, queries: Queries, mut healthy: watch::Receiver<bool>, metrics: Metrics) {
     if healthy.wait_for(|healthy| *healthy).await.is_err() {
         return;
     }
+    let mut broken = 0;
     for query in queries.all() {
-        let Ok(call) = engine.calls.begin(None, "", CHECK) else { return };
+        let count = metrics.calls.begin(Method::Check);
+        count.of_statement(&query.name);
+        let Ok(call) = engine.calls.begin(None, "", CHECK, &count) else { return };
         if let Err(error) = engine.describe(call, Source::Named(query.clone())).await {
+            broken += 1;
             tracing::error!(query = query.name, %error, "named query does not pass");
         }
     }
+    metrics.queries.checked(broken);
 }
 
 /// All services under all layers, the outermost first.
 fn routes(args: &Args, service: Queryable, health: HealthReporter) -> Result<layers::Routes, ServeError> {
+    let counts = service.counts.clone();
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
@@ -237,7 +292,7 @@ fn routes(args: &Args, service: Queryable, health: HealthReporter) -> Result<lay
         .add_service(reflection().build_v1alpha()?)
         .prepare();
     let max_calls = args.max_streams + args.max_queue + SPARE_CALLS;
-    Ok(layers::stack(routes, max_calls, Requests::new(MAX_REQUESTS_BYTES)))
+    Ok(layers::stack(routes, max_calls, Requests::new(MAX_REQUESTS_BYTES), counts))
 }
 
 fn transport_config(args: &Args) -> TransportConfig {

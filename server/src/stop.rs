@@ -126,6 +126,11 @@ impl Stop {
         self.now().map_or(Ok(()), Err)
     }
 
+    /// Time since the deadline passed.
+    pub(crate) fn overshoot(&self) -> Duration {
+        Instant::now().saturating_duration_since(self.0.deadline)
+    }
+
     /// Time left until the deadline.
     pub(crate) fn remaining(&self) -> Duration {
         self.0.deadline.saturating_duration_since(Instant::now())

@@ -21,7 +21,11 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::{BoxError, Service};
 
-use crate::{preface, tls::Tls};
+use crate::{
+    metrics::connections::{ConnectionCounts, Failure, OpenConnection, PLAINTEXT, TLS},
+    preface,
+    tls::Tls,
+};
 
 /// How long accepting pauses after an error that is about the process, not about one connection.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -55,6 +59,7 @@ pub(crate) async fn run<S, B>(
     listener: TcpListener,
     service: S,
     config: TransportConfig,
+    counts: ConnectionCounts,
     connections: TaskTracker,
     shutdown: CancellationToken,
     abort: CancellationToken,
@@ -70,12 +75,13 @@ pub(crate) async fn run<S, B>(
     let http2 = builder(config);
     loop {
         // Beyond the bound, connections wait in the listen queue.
-        let accepting = async { (permits.clone().acquire_owned().await, accept(&listener).await) };
+        let accepting = async { (permits.clone().acquire_owned().await, accept(&listener, &counts).await) };
         let (permit, stream) = tokio::select! {
             () = shutdown.cancelled() => return,
             accepted = accepting => accepted,
         };
-        let connection = connection(stream, tls.clone(), http2.clone(), service.clone(), shutdown.clone());
+        let open = counts.accepted(if tls.is_some() { TLS } else { PLAINTEXT });
+        let connection = connection(stream, open, tls.clone(), http2.clone(), service.clone(), shutdown.clone());
         let abort = abort.clone();
         connections.spawn(async move {
             let _permit = permit;
@@ -104,6 +110,7 @@ fn builder(config: TransportConfig) -> http2::Builder<TokioExecutor> {
 /// up nobody.
 async fn connection<S, B>(
     stream: TcpStream,
+    open: OpenConnection,
     tls: Option<Tls>,
     http2: http2::Builder<TokioExecutor>,
     service: S,
@@ -115,17 +122,25 @@ async fn connection<S, B>(
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    let Some(tls) = tls else { return serve(stream, http2, service, shutdown).await };
+    let Some(tls) = tls else { return serve(stream, open, http2, service, shutdown).await };
     match timeout(PREFACE, tls.accept(stream)).await {
-        Ok(Ok(Some(stream))) => serve(stream, http2, service, shutdown).await,
-        Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
-        // It does not speak TLS and has been told, or it has said nothing in time.
-        Ok(Ok(None)) | Err(_) => {}
+        Ok(Ok(Some(stream))) => serve(stream, open, http2, service, shutdown).await,
+        Ok(Ok(None)) => open.failed(Failure::Error),
+        Ok(Err(error)) => {
+            open.failed(Failure::Error);
+            tracing::debug!(%error, "TLS handshake failed");
+        }
+        Err(_) => open.failed(Failure::Silent),
     }
 }
 
-async fn serve<T, S, B>(stream: T, http2: http2::Builder<TokioExecutor>, service: S, shutdown: CancellationToken)
-where
+async fn serve<T, S, B>(
+    stream: T,
+    open: OpenConnection,
+    http2: http2::Builder<TokioExecutor>,
+    service: S,
+    shutdown: CancellationToken,
+) where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = BoxError> + Clone + Send + 'static,
     S::Future: Send,
@@ -133,7 +148,10 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    let Some(stream) = preface::read(stream, PREFACE).await else { return };
+    let stream = match preface::read(stream, PREFACE).await {
+        Ok(stream) => stream,
+        Err(failure) => return open.failed(failure),
+    };
     let connection = http2.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
@@ -144,11 +162,12 @@ where
         }
     };
     if let Err(error) = ended {
+        open.failed(Failure::Error);
         tracing::debug!(%error, "connection ended");
     }
 }
 
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener, counts: &ConnectionCounts) -> TcpStream {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
@@ -160,6 +179,7 @@ async fn accept(listener: &TcpListener) -> TcpStream {
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
+                counts.accept_failed();
                 tracing::warn!(%error, "cannot accept connections; trying again");
                 sleep(PAUSE).await;
             }

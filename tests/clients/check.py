@@ -6,6 +6,7 @@ import traceback
 import grpc
 
 import buf_checks
+import metrics_checks
 import programs
 import python_checks
 import service_checks
@@ -38,17 +39,18 @@ def main(postgres, server, rowstream, service_rust):
 def check_tls(server, url):
     with programs.certificate() as (certificate, key):
         flags = ["--tls-cert", certificate, "--tls-key", key]
-        with programs.server(server, url, *flags) as address:
+        with programs.server(server, url, *flags) as (address, _):
             return run("TLS", tls_checks.Checks(address, certificate))
 
 
 def check_plain(server, url, rowstream, service_rust):
-    with programs.server(server, url) as address:
+    with programs.server(server, url) as (address, admin):
         with grpc.insecure_channel(address) as channel:
             wait_until_reachable(channel)
             failed = run("grpcio", python_checks.Checks(channel))
         failed += run("buf curl", buf_checks.Checks(address))
-        return failed + run("example", service_checks.Checks(address, rowstream, service_rust))
+        failed += run("example", service_checks.Checks(address, rowstream, service_rust))
+        return failed + run("prometheus_client", metrics_checks.Checks(admin))
 
 
 if __name__ == "__main__":

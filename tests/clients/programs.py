@@ -25,12 +25,12 @@ def postgres(program):
 
 @contextlib.contextmanager
 def server(program, database_url, *flags):
-    """Runs rowstream-server with ad-hoc SQL and the named queries beside this file; gives its address."""
-    address = f"127.0.0.1:{free_port()}"
-    command = [program, "--database-url", database_url, "--listen", address, "--allow-sql", "--queries", QUERIES, "--log", "warn", *flags]
+    """Runs rowstream-server with ad-hoc SQL and the named queries beside this file; gives its address and its admin port's."""
+    address, admin = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    command = [program, "--database-url", database_url, "--listen", address, "--admin-listen", admin, "--allow-sql", "--queries", QUERIES, "--log", "warn", *flags]
     process = subprocess.Popen(command)
     try:
-        yield address
+        yield address, admin
     finally:
         process.terminate()
         status = process.wait(timeout=60)

@@ -44,6 +44,10 @@ pub(crate) struct Args {
     #[arg(long, env = "ROWSTREAM_LISTEN", default_value = "127.0.0.1:50051", value_name = "ADDRESS")]
     pub(crate) listen: SocketAddr,
 
+    /// Where to serve /metrics, /livez and /readyz over HTTP; nowhere without it
+    #[arg(long, env = "ROWSTREAM_ADMIN_LISTEN", value_name = "ADDRESS")]
+    pub(crate) admin_listen: Option<SocketAddr>,
+
     /// Allow --listen beyond this machine although callers are not authenticated
     #[arg(long, env = "ROWSTREAM_ALLOW_UNAUTHENTICATED_REMOTE")]
     pub(crate) allow_unauthenticated_remote: bool,

@@ -55,6 +55,8 @@ pub(crate) struct Cursor {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fetched {
     pub(crate) rows: i64,
+    /// By how many FETCHes.
+    pub(crate) fetches: i64,
     /// There are no more.
     pub(crate) done: bool,
 }
@@ -155,7 +157,7 @@ impl Cursor {
         }
         let count = result?;
         self.size.learn(count, sink.bytes() - bytes_before);
-        Ok(Fetched { rows: count, done: count < rows * fetches })
+        Ok(Fetched { rows: count, fetches, done: count < rows * fetches })
     }
 
     fn statement(&self, prelude: &Prelude, rows: i64, fetches: i64, end: bool) -> Wrapped {

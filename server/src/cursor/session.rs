@@ -22,6 +22,7 @@ use crate::{
         pool::{self, Connection, Lease},
     },
     error::{CallerText, Error},
+    metrics::database::Discard,
     plan::sql::literal,
     stop::{Cause, Phase, Stop},
 };
@@ -152,16 +153,22 @@ impl Session {
     async fn release(&mut self) {
         if self.guard.broken {
             self.guard.control.terminate(self.guard.pid).await;
-            self.lease.take().map(Object::take);
+            self.discard();
         }
         drop(self.lease.take());
+    }
+
+    fn discard(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            pool::discard(lease, Discard::Broken);
+        }
     }
 }
 
 impl Drop for Session {
     /// A session that did not come to its end (a panic) must not give its transaction to another call.
     fn drop(&mut self) {
-        self.lease.take().map(Object::take);
+        self.discard();
     }
 }
 
@@ -237,12 +244,14 @@ impl Guard {
 
     /// Cancels until the step has ended and the cancel call has returned; then terminates.
     async fn interrupt<T>(&mut self, mut step: Pin<&mut impl Future<Output = Result<T, sqlx::Error>>>) {
+        let started = Instant::now();
         for limit in CANCEL_AGAIN {
             let (asked, ended) = tokio::join!(self.control.cancel(self.pid), timeout(limit, &mut step));
             // Without an answer the cancel may still be on its way, to whatever runs there next.
             self.broken |= !asked;
             if let Ok(result) = ended {
                 self.broken |= result.is_err_and(|error| breaks_connection(&error));
+                self.control.counts.cancelled(started.elapsed(), false);
                 return;
             }
         }
@@ -250,6 +259,7 @@ impl Guard {
         self.broken = true;
         let terminate = self.control.terminate(self.pid);
         tokio::join!(terminate, timeout(TERMINATE, &mut step)).1.ok();
+        self.control.counts.cancelled(started.elapsed(), true);
     }
 }
 

@@ -9,12 +9,15 @@ use std::{
     time::Duration,
 };
 
-use deadpool::managed::Object;
 use tokio::time::timeout;
 
 use super::{
     DatabaseConfig,
     pool::{self, Lease, Pool},
+};
+use crate::metrics::{
+    database::{self, CONTROL, DatabaseCounts, Discard},
+    gauges::PoolUse,
 };
 
 /// How many: enough that a burst of cancels does not queue behind one slow answer.
@@ -30,30 +33,35 @@ pub(crate) struct Control {
     pool: Pool,
     /// A connection was found dead or silent; those of the calls' pool may be, too.
     lost: Arc<AtomicBool>,
+    pub(crate) counts: DatabaseCounts,
 }
 
 impl Control {
-    pub(super) fn new(config: &DatabaseConfig) -> Self {
-        Self { pool: pool::new(config, CONNECTIONS), lost: Arc::default() }
+    pub(super) fn new(config: &DatabaseConfig, counts: DatabaseCounts) -> Self {
+        Self { pool: pool::new(config, CONNECTIONS, counts.pool(CONTROL)), lost: Arc::default(), counts }
+    }
+
+    pub(super) fn used(&self) -> PoolUse {
+        pool::used(&self.pool)
     }
 
     /// Cancels what the backend is running; harmless if it runs nothing. Answers whether PostgreSQL
     /// has done so, and no further cancel can be on its way.
     pub(crate) async fn cancel(&self, pid: i32) -> bool {
-        self.run(format!("SELECT pg_cancel_backend({pid})")).await == Ok(Attempts::One)
+        self.run(database::Control::Cancel, format!("SELECT pg_cancel_backend({pid})")).await == Ok(Attempts::One)
     }
 
     /// Ends the backend, if it is still there.
     pub(crate) async fn terminate(&self, pid: i32) {
         let sql = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = {pid}");
-        if let Err(cause) = self.run(sql).await {
+        if let Err(cause) = self.run(database::Control::Terminate, sql).await {
             tracing::warn!(pid, cause, "cannot terminate a backend");
         }
     }
 
     /// Whether PostgreSQL answers; if not, why.
     pub(crate) async fn ping(&self) -> Result<(), String> {
-        self.run("SELECT 1".to_owned()).await.map(drop)
+        self.run(database::Control::Ping, "SELECT 1".to_owned()).await.map(drop)
     }
 
     /// Whether a connection was lost since this was last asked.
@@ -62,7 +70,7 @@ impl Control {
     }
 
     /// Runs a statement of ours; again on another connection if the first one turns out dead or silent.
-    async fn run(&self, sql: String) -> Result<Attempts, String> {
+    async fn run(&self, kind: database::Control, sql: String) -> Result<Attempts, String> {
         let attempts = async {
             let mut cause = String::new();
             for attempt in 0..=CONNECTIONS {
@@ -79,7 +87,9 @@ impl Control {
             }
             Err(cause)
         };
-        timeout(LIMIT, attempts).await.unwrap_or_else(|_| Err(format!("no answer within {LIMIT:?}")))
+        let result = timeout(LIMIT, attempts).await.unwrap_or_else(|_| Err(format!("no answer within {LIMIT:?}")));
+        self.counts.control(kind, result.is_ok());
+        result
     }
 }
 
@@ -107,6 +117,8 @@ impl InUse {
 
 impl Drop for InUse {
     fn drop(&mut self) {
-        self.0.take().map(Object::take);
+        if let Some(lease) = self.0.take() {
+            pool::discard(lease, Discard::Broken);
+        }
     }
 }

@@ -6,6 +6,7 @@ use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::Database;
+use crate::metrics::database::Discard;
 
 /// Between two checks while PostgreSQL answers.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -52,11 +53,12 @@ impl Database {
     /// Closes what has been idle for long and opens what is missing to the minimum.
     async fn tend(&self, pool_min: usize) {
         let mut spare = self.pool.status().size.saturating_sub(pool_min);
-        self.pool.retain(|_, metrics| {
+        let closed = self.pool.retain(|_, metrics| {
             let close = spare > 0 && metrics.last_used() > IDLE_TIMEOUT;
             spare -= usize::from(close);
             !close
         });
+        closed.removed.iter().for_each(|_| self.pool.manager().counts.discarded(Discard::Idle));
         let mut opened = Vec::new();
         while self.pool.status().size < pool_min {
             match self.pool.get().await {

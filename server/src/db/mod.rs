@@ -17,6 +17,10 @@ use tokio::sync::Notify;
 use self::{control::Control, pool::Lease};
 use crate::{
     error::{CallerText, Error},
+    metrics::{
+        database::{CALLS, DatabaseCounts, Discard},
+        gauges::PoolUse,
+    },
     stop::Stop,
 };
 
@@ -62,10 +66,10 @@ pub(crate) struct Database {
 
 impl Database {
     /// Makes the pools; opens no connection yet.
-    pub(crate) fn new(config: &DatabaseConfig) -> Self {
+    pub(crate) fn new(config: &DatabaseConfig, counts: &DatabaseCounts) -> Self {
         Self {
-            pool: pool::new(config, config.pool_max),
-            control: Control::new(config),
+            pool: pool::new(config, config.pool_max, counts.pool(CALLS)),
+            control: Control::new(config, counts.clone()),
             wait_timeout: config.wait_timeout,
             suspect: Arc::default(),
         }
@@ -90,8 +94,14 @@ impl Database {
 
     /// Forgets all idle connections: one of them was found dead, so the others probably are.
     pub(crate) fn forget_idle(&self) {
-        self.pool.retain(|_, _| false);
+        let forgotten = self.pool.retain(|_, _| false).removed;
+        forgotten.iter().for_each(|_| self.pool.manager().counts.discarded(Discard::Suspect));
         self.suspect();
+    }
+
+    /// The connections for calls, and those for control.
+    pub(crate) fn used(&self) -> [PoolUse; 2] {
+        [pool::used(&self.pool), self.control.used()]
     }
 }
 

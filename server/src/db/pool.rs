@@ -17,6 +17,10 @@ use sqlx::{
 };
 
 use super::DatabaseConfig;
+use crate::metrics::{
+    database::{Discard, PoolCounts},
+    gauges::PoolUse,
+};
 
 /// A connection that has been idle this long is asked whether it lives before it is used.
 const PING_AFTER_IDLE: Duration = Duration::from_secs(15);
@@ -68,6 +72,7 @@ pub(crate) struct Connector {
     options: PgConnectOptions,
     /// How long a transaction may wait for its next statement: longer than any caller may stall.
     idle_limit: Duration,
+    pub(super) counts: PoolCounts,
 }
 
 impl managed::Manager for Connector {
@@ -75,6 +80,7 @@ impl managed::Manager for Connector {
     type Error = sqlx::Error;
 
     async fn create(&self) -> Result<Connection, sqlx::Error> {
+        let opening = self.counts.opening();
         let mut sql = PgConnection::connect_with(&self.options).await?;
         let idle = self.idle_limit.as_millis().min(2_000_000_000);
         let session = format!("SET idle_in_transaction_session_timeout = {idle}; {SESSION}");
@@ -86,28 +92,50 @@ impl managed::Manager for Connector {
         {
             return Err(error);
         }
+        opening.opened();
         Ok(Connection { sql, work_mem, pid, opened: Instant::now() })
     }
 
     async fn recycle(&self, connection: &mut Connection, metrics: &Metrics) -> RecycleResult<sqlx::Error> {
         if connection.opened.elapsed() > MAX_LIFETIME {
+            self.counts.discarded(Discard::Aged);
             return Err(RecycleError::message("older than the maximum lifetime"));
         }
         if metrics.last_used() > PING_AFTER_IDLE {
+            let ping = self.counts.pinging();
             connection.sql.ping().await?;
+            ping.answered();
         }
         Ok(())
     }
 }
 
 /// A pool of at most `size` connections, the most recently used first.
-pub(crate) fn new(config: &DatabaseConfig, size: usize) -> Pool {
+pub(super) fn new(config: &DatabaseConfig, size: usize, counts: PoolCounts) -> Pool {
     let timeouts = Timeouts { wait: None, create: Some(config.connect_timeout), recycle: Some(PING_TIMEOUT) };
-    managed::Pool::builder(Connector { options: config.options.clone(), idle_limit: config.idle_limit })
+    managed::Pool::builder(Connector { options: config.options.clone(), idle_limit: config.idle_limit, counts })
         .config(PoolConfig { max_size: size, timeouts, queue_mode: QueueMode::Lifo })
         .runtime(Runtime::Tokio1)
         .build()
         .expect("a pool with a runtime can always be built")
+}
+
+/// Takes a connection out of its pool and closes it.
+pub(crate) fn discard(lease: Lease, cause: Discard) {
+    if let Some(pool) = Object::pool(&lease) {
+        pool.manager().counts.discarded(cause);
+    }
+    drop(Object::take(lease));
+}
+
+pub(super) fn used(pool: &Pool) -> PoolUse {
+    let status = pool.status();
+    PoolUse {
+        idle: status.available,
+        in_use: status.size.saturating_sub(status.available),
+        waiting: status.waiting,
+        limit: status.max_size,
+    }
 }
 
 /// A value of a simple query's row, which is text whatever its type.

@@ -15,6 +15,7 @@ use super::status::status;
 use crate::{
     error::Error,
     layers::REQUEST_ID,
+    metrics::calls::{CallCount, CallCounts, Method},
     plan::{
         self, Source,
         named::NamedQuery,
@@ -41,20 +42,26 @@ pub(crate) struct Queryable {
     pub(crate) queries: Queries,
     pub(crate) requests: RequestPolicy,
     pub(crate) calls: CallPolicy,
+    pub(crate) counts: CallCounts,
     /// Cancelled when the server takes no new calls.
     pub(crate) draining: CancellationToken,
 }
 
 impl Queryable {
-    fn statement(&self, statement: Option<v1::Statement>) -> Result<Statement, Error> {
+    fn statement(&self, statement: Option<v1::Statement>, count: &CallCount) -> Result<Statement, Error> {
         if self.draining.is_cancelled() {
             return Err(Error::Draining);
         }
-        self.requests.statement(statement, |name| self.queries.get(name))
+        let statement = self.requests.statement(statement, |name| self.queries.get(name))?;
+        // Named by the operator, or one for all: a caller cannot make up labels.
+        match &statement.source {
+            Source::Sql(_) | Source::Named(_) => count.of_statement(statement.source.label()),
+        }
+        Ok(statement)
     }
 
     /// Begins a call: its id, its one deadline.
-    fn begin(&self, metadata: &MetadataMap, query_id: &str, source: &Source) -> Result<Call, Error> {
+    fn begin(&self, metadata: &MetadataMap, query_id: &str, source: &Source, count: &CallCount) -> Result<Call, Error> {
         let id = request::query_id(query_id)?;
         let own = match source {
             Source::Named(query) => query.max_deadline,
@@ -63,8 +70,14 @@ impl Queryable {
         let asked = asked_timeout(metadata)?.unwrap_or(self.calls.default_deadline);
         let timeout = [Some(asked), own, Some(self.calls.max_deadline)].into_iter().flatten().min();
         let request_id = metadata.get(REQUEST_ID.as_str()).and_then(|id| id.to_str().ok()).unwrap_or_default();
-        self.engine.calls.begin(id, request_id, timeout.unwrap_or(asked))
+        self.engine.calls.begin(id, request_id, timeout.unwrap_or(asked), count)
     }
+}
+
+/// The status of a call that ends before its statement is tried. What happens later the engine counts.
+fn refusal(count: &CallCount, error: &Error, query_id: &str) -> Status {
+    count.end(Some(error));
+    status(error, query_id)
 }
 
 /// A caller's own id to show it again, if it is one.
@@ -89,10 +102,12 @@ impl QueryService for Queryable {
     async fn stream_query(&self, request: Request<v1::StreamQueryRequest>) -> Answer<Self::StreamQueryStream> {
         let (metadata, _, mut request) = request.into_parts();
         let id = valid_id(&request.query_id);
-        let refused = |error: Error| status(&error, &id);
-        let statement = self.statement(request.statement.take()).map_err(|error| status(&error, ""))?;
+        let count = self.counts.begin(Method::StreamQuery);
+        let refused = |error: Error| refusal(&count, &error, &id);
+        let statement =
+            self.statement(request.statement.take(), &count).map_err(|error| refusal(&count, &error, ""))?;
         let options = self.requests.options(&request, &statement.source).map_err(refused)?;
-        let call = self.begin(&metadata, &request.query_id, &statement.source).map_err(refused)?;
+        let call = self.begin(&metadata, &request.query_id, &statement.source, &count).map_err(refused)?;
         let id = call.id.clone();
         let events = self.engine.stream(call, statement, options).await.map_err(|error| status(&error, &id))?;
         let messages = events.map(move |event| match event {
@@ -104,10 +119,11 @@ impl QueryService for Queryable {
 
     async fn query_row(&self, request: Request<v1::QueryRowRequest>) -> Answer<v1::QueryRowResponse> {
         let (metadata, _, request) = request.into_parts();
-        let statement = self.statement(request.statement).map_err(|error| status(&error, ""))?;
+        let count = self.counts.begin(Method::QueryRow);
+        let statement = self.statement(request.statement, &count).map_err(|error| refusal(&count, &error, ""))?;
         let options = self.requests.one_row();
-        let call = self.begin(&metadata, &request.query_id, &statement.source);
-        let call = call.map_err(|error| status(&error, &valid_id(&request.query_id)))?;
+        let call = self.begin(&metadata, &request.query_id, &statement.source, &count);
+        let call = call.map_err(|error| refusal(&count, &error, &valid_id(&request.query_id)))?;
         let query_id = call.id.clone();
         let answer = async {
             let mut events = self.engine.one_row(call, statement, options).await?;
@@ -127,8 +143,10 @@ impl QueryService for Queryable {
 
     async fn describe_query(&self, request: Request<v1::DescribeQueryRequest>) -> Answer<v1::DescribeQueryResponse> {
         let (metadata, _, request) = request.into_parts();
-        let Statement { source, .. } = self.statement(request.statement).map_err(|error| status(&error, ""))?;
-        let call = self.begin(&metadata, "", &source).map_err(|error| status(&error, ""))?;
+        let count = self.counts.begin(Method::DescribeQuery);
+        let refused = |error: Error| refusal(&count, &error, "");
+        let Statement { source, .. } = self.statement(request.statement, &count).map_err(refused)?;
+        let call = self.begin(&metadata, "", &source, &count).map_err(refused)?;
         let id = call.id.clone();
         let described = self.engine.describe(call, source.clone()).await.map_err(|error| status(&error, &id))?;
         let types = described.parameters.iter().map(|name| (name.short.clone(), name.oid)).collect::<Vec<_>>();
@@ -147,12 +165,13 @@ impl QueryService for Queryable {
 
     async fn list_queries(&self, request: Request<v1::ListQueriesRequest>) -> Answer<v1::ListQueriesResponse> {
         let v1::ListQueriesRequest { page_size, page_token } = request.into_inner();
+        let count = self.counts.begin(Method::ListQueries);
         let size = match usize::try_from(page_size) {
             Ok(0) => PAGE.0,
             Ok(size) => size.min(PAGE.1),
             Err(_) => {
                 let message = "is negative; 0 is the default".to_owned();
-                return Err(status(&Error::InvalidRequest { field: "page_size", message }, ""));
+                return Err(refusal(&count, &Error::InvalidRequest { field: "page_size", message }, ""));
             }
         };
         let mut page = self.queries.after(&page_token, size + 1);
@@ -160,15 +179,18 @@ impl QueryService for Queryable {
         page.truncate(size);
         let next_page_token = page.last().filter(|_| more).map_or_else(String::new, |query| query.name.clone());
         let queries = page.iter().map(|query| named(query, &[])).collect();
+        count.end(None);
         Ok(Response::new(v1::ListQueriesResponse { queries, next_page_token }))
     }
 
     async fn cancel_query(&self, request: Request<v1::CancelQueryRequest>) -> Answer<v1::CancelQueryResponse> {
         let id = request.into_inner().query_id;
+        let count = self.counts.begin(Method::CancelQuery);
         if id.is_empty() {
             let error = Error::InvalidRequest { field: "query_id", message: "is required".to_owned() };
-            return Err(status(&error, ""));
+            return Err(refusal(&count, &error, ""));
         }
+        count.end(None);
         Ok(Response::new(v1::CancelQueryResponse { running: self.engine.calls.cancel(&id) }))
     }
 }

@@ -10,6 +10,7 @@ use tokio::time::{Duration, Instant};
 
 use crate::{
     error::Error,
+    metrics::calls::CallCount,
     stop::{Cause, Stop},
 };
 
@@ -30,6 +31,7 @@ pub(crate) struct Call {
     pub(crate) started: Instant,
     /// The deadline as the caller's clock shows it.
     pub(crate) deadline: SystemTime,
+    pub(crate) count: CallCount,
     /// The caller's end takes it along, so that the id is free once its caller knows how the call ended, although the
     /// task is still clearing up.
     pub(crate) known: Option<Known>,
@@ -44,7 +46,13 @@ pub(crate) struct Known {
 
 impl Calls {
     /// Begins a call that ends within `timeout`.
-    pub(crate) fn begin(&self, id: Option<String>, request_id: &str, timeout: Duration) -> Result<Call, Error> {
+    pub(crate) fn begin(
+        &self,
+        id: Option<String>,
+        request_id: &str,
+        timeout: Duration,
+        count: &CallCount,
+    ) -> Result<Call, Error> {
         let started = Instant::now();
         let id = id.unwrap_or_else(|| uuid::Uuid::now_v7().simple().to_string());
         let stop = Stop::new(started + timeout);
@@ -56,7 +64,8 @@ impl Calls {
         drop(calls);
         let request_id = request_id.chars().take(MAX_REQUEST_ID).collect();
         let known = Some(Known { id: id.clone(), calls: self.clone() });
-        Ok(Call { id, request_id, stop, started, deadline: SystemTime::now() + timeout, known })
+        let deadline = SystemTime::now() + timeout;
+        Ok(Call { id, request_id, stop, started, deadline, count: count.clone(), known })
     }
 
     /// Stops the call of that id; answers whether there was one.
@@ -85,16 +94,19 @@ impl Drop for Known {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::{Metrics, calls::Method};
 
     #[tokio::test]
     async fn an_id_is_in_use_exactly_as_long_as_its_call_is_known() {
         let calls = Calls::default();
-        let mut call = calls.begin(Some("a".to_owned()), "", Duration::from_secs(1)).expect("free");
-        assert!(matches!(calls.begin(Some("a".to_owned()), "", Duration::from_secs(1)), Err(Error::QueryIdInUse(_))));
+        let count = Metrics::new().calls.begin(Method::StreamQuery);
+        let begin = || calls.begin(Some("a".to_owned()), "", Duration::from_secs(1), &count);
+        let mut call = begin().expect("free");
+        assert!(matches!(begin(), Err(Error::QueryIdInUse(_))));
         assert!(calls.cancel("a"));
         assert_eq!(call.stop.stopped().await.cause, Cause::CancelRequested);
         drop(call.known.take());
         assert!(!calls.cancel("a"));
-        calls.begin(Some("a".to_owned()), "", Duration::from_secs(1)).expect("free again");
+        begin().expect("free again");
     }
 }

@@ -16,11 +16,12 @@ use crate::{
     admission::{Admission, Permit},
     db::Database,
     error::Error,
+    metrics::calls::Phase,
     plan::{
         Described, Source,
         request::{ReadOptions, Statement},
     },
-    stop::StopOnDrop,
+    stop::{Cause, StopOnDrop, Stopped},
 };
 
 /// How many events may wait between the reading task and the caller: one, while the task fills the
@@ -68,6 +69,7 @@ impl Engine {
     /// Describes a statement.
     pub(crate) async fn describe(self: &Arc<Self>, mut call: Call, source: Source) -> Result<Arc<Described>, Error> {
         let permit = self.admission.enter(&call.stop).await;
+        call.count.phase(Phase::Queue, call.started.elapsed());
         let (answer, described) = oneshot::channel();
         let stop = call.stop.clone();
         let _until_answered = (StopOnDrop(stop.clone()), call.known.take());
@@ -93,16 +95,20 @@ impl Engine {
         options: ReadOptions,
         one_row: bool,
     ) -> Result<Events, Error> {
-        let permit = match self.admission.enter(&call.stop).await {
+        let admitted = self.admission.enter(&call.stop).await;
+        let queued = call.started.elapsed();
+        call.count.phase(Phase::Queue, queued);
+        let permit = match admitted {
             Ok(permit) => permit,
             Err(error) => {
-                log(kind(one_row), &call, statement.source.label(), &Measures::default(), Some(&error));
+                let measures = Measures { queued, ..Measures::default() };
+                log(kind(one_row), &call, statement.source.label(), &measures, Some(&error));
                 return Err(error);
             }
         };
         let capacity = if one_row { ONE_ROW } else { AHEAD };
         let (outbox, events) = outbox::pair(&call.stop, call.known.take(), self.stall_timeout, capacity);
-        let task = Task { engine: self.clone(), call, statement, options, one_row, outbox, permit };
+        let task = Task { engine: self.clone(), call, statement, options, one_row, outbox, queued, permit };
         self.tasks.spawn(task.run());
         Ok(events)
     }
@@ -116,12 +122,14 @@ struct Task {
     options: ReadOptions,
     one_row: bool,
     outbox: Outbox,
+    /// The time it took to be admitted.
+    queued: Duration,
     permit: Permit,
 }
 
 impl Task {
     async fn run(self) {
-        let Self { engine, call, statement, options, one_row, mut outbox, permit } = self;
+        let Self { engine, call, statement, options, one_row, mut outbox, queued, permit } = self;
         let mut read = Read {
             engine: &engine,
             call: &call,
@@ -129,6 +137,7 @@ impl Task {
             options: &options,
             one_row,
             outbox: &mut outbox,
+            admission_wait: queued,
             measures: Measures::default(),
         };
         let mut result = read.run().await;
@@ -152,8 +161,12 @@ const fn kind(one_row: bool) -> &'static str {
     if one_row { "row" } else { "stream" }
 }
 
-/// The one line of a call. No SQL text, no values.
+/// The one line of a call, and the one place that counts its end. No SQL text, no values.
 fn log(kind: &str, call: &Call, statement: &str, measures: &Measures, error: Option<&Error>) {
+    if matches!(error, Some(Error::Stopped(Stopped { cause: Cause::Deadline, .. }))) {
+        call.count.overshoot(call.stop.overshoot());
+    }
+    call.count.end(error);
     let Measures { sent, queued, database, encode, client_wait } = measures;
     let outcome = error.map_or("OK", Error::reason_name);
     tracing::info!(

@@ -8,7 +8,7 @@ use rowstream_contract::{
 };
 use tokio::time::Instant;
 
-use super::outbox::Outbox;
+use super::{calls::Call, outbox::Outbox};
 use crate::{
     admission::{Admission, Memory},
     cursor::read::{PgRow, RowSink},
@@ -18,7 +18,7 @@ use crate::{
     },
     error::Error,
     plan::{Described, request::ReadOptions},
-    stop::{Cause, Stop},
+    stop::Cause,
 };
 
 /// After this many rows the time of encoding is taken from every sixteenth row: reading the clock
@@ -42,7 +42,7 @@ pub(crate) struct Pipeline<'a> {
     header: Option<v1::Header>,
     outbox: &'a mut Outbox,
     admission: &'a Admission,
-    stop: &'a Stop,
+    call: &'a Call,
     max_rows: i64,
     row_limit: usize,
     /// Memory for the batch that is being built.
@@ -63,7 +63,7 @@ impl<'a> Pipeline<'a> {
         header: v1::Header,
         options: &ReadOptions,
         admission: &'a Admission,
-        stop: &'a Stop,
+        call: &'a Call,
         outbox: &'a mut Outbox,
     ) -> Self {
         let codecs = described.columns.iter().map(|column| column.codec).collect();
@@ -73,7 +73,7 @@ impl<'a> Pipeline<'a> {
             header: Some(header),
             outbox,
             admission,
-            stop,
+            call,
             max_rows: options.max_rows.unwrap_or(i64::MAX),
             row_limit: options.limits.row_bytes,
             memory: None,
@@ -145,13 +145,14 @@ impl<'a> Pipeline<'a> {
             }
         };
         self.outbox.send(Event::Batch(batch), memory).await;
+        self.call.count.batch(rows, bytes, self.sent.rows == 0);
         self.sent.rows += rows;
         self.sent.bytes += i64::try_from(bytes).unwrap_or(i64::MAX);
         self.last_sent = Instant::now();
     }
 
     async fn memory_for(&self, bytes: usize) -> Option<Memory> {
-        self.stop.unless_stopped(self.admission.memory(bytes)).await.ok().flatten()
+        self.call.stop.unless_stopped(self.admission.memory(bytes)).await.ok().flatten()
     }
 
     fn fail(&mut self, error: RowError) {
@@ -166,13 +167,13 @@ impl<'a> Pipeline<'a> {
                 }
             }
         });
-        self.stop.stop(Cause::Failed);
+        self.call.stop.stop(Cause::Failed);
     }
 }
 
 impl RowSink for Pipeline<'_> {
     fn push(&mut self, row: &PgRow) -> bool {
-        if self.stop.now().is_some() {
+        if self.call.stop.now().is_some() {
             return false;
         }
         if self.builder.row_count() >= self.max_rows {
@@ -202,7 +203,7 @@ impl RowSink for Pipeline<'_> {
             self.send_header().await;
             self.send_batch(batch).await;
         }
-        if self.memory.is_none() && self.builder.is_building() && self.stop.now().is_none() {
+        if self.memory.is_none() && self.builder.is_building() && self.call.stop.now().is_none() {
             self.memory = self.memory_for(self.batch_bytes).await;
         }
     }

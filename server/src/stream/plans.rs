@@ -8,7 +8,10 @@ use std::{sync::Arc, time::Duration};
 use quick_cache::{Weighter, sync::Cache};
 use tokio::time::Instant;
 
-use crate::plan::{Described, Source};
+use crate::{
+    metrics::{database::PlanCounts, gauges::PlanUse},
+    plan::{Described, Source},
+};
 
 /// All entries together, in bytes of SQL text and an estimate of the rest.
 const CAPACITY: u64 = 16 << 20;
@@ -39,33 +42,46 @@ impl Weighter<String, Plan> for ByText {
 }
 
 /// The cache. Bounded by weight.
-pub(crate) struct Plans(Cache<String, Plan, ByText>);
+pub(crate) struct Plans {
+    cache: Cache<String, Plan, ByText>,
+    counts: PlanCounts,
+}
 
 impl std::fmt::Debug for Plans {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Plans({} entries)", self.0.len())
-    }
-}
-
-impl Default for Plans {
-    fn default() -> Self {
-        Self(Cache::with_weighter(1024, CAPACITY, ByText))
+        write!(f, "Plans({} entries)", self.cache.len())
     }
 }
 
 impl Plans {
+    pub(crate) fn new(counts: PlanCounts) -> Self {
+        Self { cache: Cache::with_weighter(1024, CAPACITY, ByText), counts }
+    }
+
     pub(crate) fn get(&self, source: &Source) -> Option<Plan> {
-        self.0.get(&key(source))
+        let found = self.cache.get(&key(source));
+        if found.is_some() {
+            self.counts.hits.inc()
+        } else {
+            self.counts.misses.inc()
+        }
+        found
     }
 
     pub(crate) fn insert(&self, source: &Source, described: Described) -> Plan {
         let plan = Plan { described: Arc::new(described), at: Instant::now() };
-        self.0.insert(key(source), plan.clone());
+        self.cache.insert(key(source), plan.clone());
         plan
     }
 
     pub(crate) fn forget(&self, source: &Source) {
-        self.0.remove(&key(source));
+        if self.cache.remove(&key(source)).is_some() {
+            self.counts.forgotten.inc();
+        }
+    }
+
+    pub(crate) fn used(&self) -> PlanUse {
+        PlanUse { entries: self.cache.len(), bytes: self.cache.weight() }
     }
 }
 

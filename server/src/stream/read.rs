@@ -16,6 +16,7 @@ use super::{
 use crate::{
     cursor::{bind::bind, describe::describe, read::Cursor, session::Session},
     error::{Error, SqlErrorKind},
+    metrics::calls,
     plan::{
         self, Column, Described, Source,
         request::{ReadOptions, Statement},
@@ -55,6 +56,8 @@ pub(crate) struct Read<'a> {
     pub(crate) options: &'a ReadOptions,
     pub(crate) one_row: bool,
     pub(crate) outbox: &'a mut Outbox,
+    /// The part of the time in the queue that passed before the call was admitted.
+    pub(crate) admission_wait: Duration,
     pub(crate) measures: Measures,
 }
 
@@ -91,6 +94,7 @@ impl Read<'_> {
                         Ok(described) => engine.plans.insert(source, described),
                         Err(error) => {
                             self.measures.database = begun.acquired().elapsed();
+                            self.call.count.phase(calls::Phase::Plan, self.measures.database);
                             begun.finish().await;
                             return Err(of_named_query(source, error).into());
                         }
@@ -107,6 +111,7 @@ impl Read<'_> {
     fn had(&mut self, session: Result<Session, Error>) -> Result<Session, Error> {
         let until = session.as_ref().map_or_else(|_| Instant::now(), Session::acquired);
         self.measures.queued = until - self.call.started;
+        self.call.count.phase(calls::Phase::Connection, self.measures.queued.saturating_sub(self.admission_wait));
         session
     }
 
@@ -121,7 +126,10 @@ impl Read<'_> {
             }
             outdated
         };
-        let mut cursor = match self.open(session, &plan.described).await {
+        let opened = self.open(session, &plan.described).await;
+        let planning = started.elapsed();
+        self.call.count.phase(calls::Phase::Plan, planning);
+        let mut cursor = match opened {
             Ok(cursor) => cursor,
             Err(error) => {
                 self.measures.database = started.elapsed();
@@ -130,7 +138,8 @@ impl Read<'_> {
         };
         let header = header(self.call, &plan.described.columns);
         let described = plan.described.clone();
-        let mut pipeline = Pipeline::new(described, header, self.options, &engine.admission, stop, &mut *self.outbox);
+        let mut pipeline =
+            Pipeline::new(described, header, self.options, &engine.admission, self.call, &mut *self.outbox);
         let mut result = fetch_all(&mut cursor, &mut pipeline, self.call, self.one_row).await;
         let untouched = pipeline.untouched();
         if untouched && result.is_ok() && from_cache && !plan.is_fresh() {
@@ -151,6 +160,7 @@ impl Read<'_> {
         cursor.finish().await;
         let client_wait = self.outbox.waited;
         self.measures = Measures { sent, encode, database, client_wait, ..self.measures };
+        self.count_phases(planning);
         result.map_err(|error| {
             let dead = dead && untouched && error.is_database_unavailable();
             if dead {
@@ -158,6 +168,13 @@ impl Read<'_> {
             }
             Failed { again: dead || (untouched && outdated(&error)), error }
         })
+    }
+
+    fn count_phases(&self, planning: Duration) {
+        let (count, measures) = (&self.call.count, &self.measures);
+        count.phase(calls::Phase::Database, measures.database.saturating_sub(planning));
+        count.phase(calls::Phase::Encode, measures.encode);
+        count.phase(calls::Phase::Client, measures.client_wait);
     }
 
     async fn open(&self, mut session: Session, described: &Arc<Described>) -> Result<Cursor, Error> {
@@ -208,6 +225,7 @@ async fn fetch_all(cursor: &mut Cursor, pipeline: &mut Pipeline<'_>, call: &Call
             let limit = pipeline.limit();
             cursor.fetch(&call.stop, limit, pipeline).await?
         };
+        call.count.fetched(fetched.fetches);
         if fetched.rows > 0 {
             pipeline.end_of_fetch().await;
         }
@@ -273,8 +291,13 @@ fn at_line(content: &str, message: &str, position: Option<usize>) -> String {
 /// Describes a statement for its own sake.
 pub(crate) async fn describe_only(engine: &Engine, call: &Call, source: &Source) -> Result<Arc<Described>, Error> {
     let name = application_name(&call.id, source.label());
-    let mut session = Session::begin(&engine.database, &call.stop, &name).await?;
+    let waiting = Instant::now();
+    let session = Session::begin(&engine.database, &call.stop, &name).await;
+    let acquired = session.as_ref().map_or_else(|_| Instant::now(), Session::acquired);
+    call.count.phase(calls::Phase::Connection, acquired - waiting);
+    let mut session = session?;
     let described = describe(&mut session, &call.stop, source).await;
+    call.count.phase(calls::Phase::Plan, acquired.elapsed());
     session.finish().await;
     let described = described.map_err(|error| of_named_query(source, error))?;
     Ok(engine.plans.insert(source, described).described)

@@ -6,6 +6,7 @@
 //! - [`signals`]: SIGTERM once and twice, with streams under way
 //! - [`kills`]: what the program leaves to PostgreSQL when it is killed, or when a deadline passes
 //! - [`logs`]: what is in the log, and what never is
+//! - [`metrics`]: the admin port, and what it counts
 //! - [`resources`]: how much memory streams take, read or not, and that no file descriptor is lost
 //!
 //! Nothing here knows the client library: calls are made through the generated client.
@@ -15,6 +16,7 @@ mod process;
 
 mod kills;
 mod logs;
+mod metrics;
 #[cfg(target_os = "linux")]
 mod resources;
 mod settings;
