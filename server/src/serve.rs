@@ -22,6 +22,7 @@ use crate::{
     incoming::Requests,
     layers,
     plan::{Source, request::RequestPolicy},
+    preflight,
     queries::Queries,
     service::{CallPolicy, Queryable},
     shutdown::drain,
@@ -75,7 +76,8 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: Cancellation
     let args = &config.args;
     let queries = load_queries(args)?;
     let engine = Arc::new(engine(&config));
-    let background = Background::start(&engine, args, &queries, &shutdown);
+    let background = Background::start(&engine, args.pool_min, &queries, &shutdown);
+    let refused = preflight::admit(&config, background.healthy.clone(), shutdown.clone());
     let transport = TransportConfig { tls: start_tls(args, &background.end)?, ..transport_config(args) };
     let service = Queryable {
         engine: engine.clone(),
@@ -98,7 +100,7 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: Cancellation
     }
     background.end.cancel();
     tracing::info!("ended");
-    background.refused.borrow().clone().map_or(Ok(()), |problem| Err(ServeError::Pool(problem)))
+    refused.borrow().clone().map_or(Ok(()), |problem| Err(ServeError::Pool(problem)))
 }
 
 fn start_tls(args: &Args, end: &CancellationToken) -> Result<Option<Tls>, ServeError> {
@@ -149,22 +151,19 @@ fn bytes(size: bytesize::ByteSize) -> usize {
 struct Background {
     health: HealthReporter,
     end: CancellationToken,
-    /// Why PostgreSQL does not admit the pool, once it has been asked.
-    refused: watch::Receiver<Option<String>>,
+    /// Whether PostgreSQL answers.
+    healthy: watch::Receiver<bool>,
 }
 
 impl Background {
-    fn start(engine: &Arc<Engine>, args: &Args, queries: &Queries, shutdown: &CancellationToken) -> Self {
-        let pool_min = args.pool_min;
+    fn start(engine: &Arc<Engine>, pool_min: usize, queries: &Queries, shutdown: &CancellationToken) -> Self {
         let health = HealthReporter::new();
         let (healthy, watching) = watch::channel(false);
-        let (refuse, refused) = watch::channel(None);
-        tokio::spawn(check_pool(engine.clone(), args.pool_max, refuse, watching.clone(), shutdown.clone()));
         let end = CancellationToken::new();
         tokio::spawn(health::watch(engine.database.clone(), pool_min, healthy, end.clone()));
         tokio::spawn(report(health.clone(), watching.clone(), shutdown.clone()));
-        tokio::spawn(check_queries(engine.clone(), queries.clone(), watching));
-        Self { health, end, refused }
+        tokio::spawn(check_queries(engine.clone(), queries.clone(), watching.clone()));
+        Self { health, end, healthy: watching }
     }
 }
 
@@ -183,30 +182,6 @@ async fn report(health: HealthReporter, mut healthy: watch::Receiver<bool>, shut
             changed = healthy.changed() => if changed.is_err() { return },
             () = shutdown.cancelled() => {}
         }
-    }
-}
-
-/// Ends the server if PostgreSQL, once it answers, does not admit as many connections as the settings ask for:
-/// they would fail one by one later, under load.
-async fn check_pool(
-    engine: Arc<Engine>,
-    pool_max: usize,
-    refuse: watch::Sender<Option<String>>,
-    mut healthy: watch::Receiver<bool>,
-    shutdown: CancellationToken,
-) {
-    if healthy.wait_for(|healthy| *healthy).await.is_err() {
-        return;
-    }
-    match engine.database.limits(CHECK).await {
-        Ok(limits) => {
-            if let Err(problem) = limits.check(pool_max) {
-                tracing::error!(problem, "PostgreSQL does not admit the pool");
-                refuse.send_replace(Some(problem));
-                shutdown.cancel();
-            }
-        }
-        Err(error) => tracing::warn!(%error, "cannot ask PostgreSQL how many connections it admits"),
     }
 }
 

@@ -175,7 +175,8 @@ async fn a_certificate_that_cannot_be_trusted_is_refused_with_the_reason_and_wha
         ("elsewhere.test", NOW, true, "elsewhere.test", "--server-name"),
     ] {
         let server = Secure::start(&authority, name, years, &[]).await;
-        let client = server.client(if trusted { &authority } else { &Authority::new() });
+        let stranger = Authority::new();
+        let client = server.client(if trusted { &authority } else { &stranger });
         let (error, hinted) = refusal(&client).await;
         assert!(matches!(error, Error::Connect { .. }), "{error:?}");
         assert_eq!(error.code(), Code::Unavailable);
