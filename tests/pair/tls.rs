@@ -4,7 +4,7 @@
 use std::{fs, net::SocketAddr, os::unix::fs::symlink, path::Path};
 
 use futures_util::future::join_all;
-use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rowstream_client::{Client, ClientBuilder, Error, Health};
 use rowstream_server::{Config, ServeError, serve};
 use rowstream_testkit::{Database, Postgres, Program, eventually};
@@ -33,6 +33,8 @@ impl Authority {
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
+        // A name of its own: a certificate's issuer is found by name.
+        params.distinguished_name.push(DnType::CommonName, format!("{:x?}", &key.public_key_raw()[..8]));
         Self { certificate: params.self_signed(&key).expect("signed"), issuer: Issuer::new(params, key) }
     }
 
