@@ -19,8 +19,8 @@ use tonic::Code;
 
 use crate::harness::PATIENCE;
 
-/// Rows for minutes, some hundreds a second.
-const ENDLESS: &str = "select i, pg_sleep(0.001) from generate_series(1, 1000000) i";
+/// Rows for minutes, of which a batch holds a few.
+const ENDLESS: &str = "select i, repeat('x', 20000), pg_sleep(0.001) from generate_series(1, 1000000) i";
 
 /// A certificate authority of a test's own.
 struct Authority {
@@ -215,8 +215,10 @@ async fn a_new_certificate_is_served_to_new_connections_and_streams_under_way_go
     until_serving(&server.client(&new)).await;
     assert!(refusal(&server.client(&old)).await.0.to_string().contains("UnknownIssuer"));
 
-    rows.next_batch().await.expect("the stream goes on").expect("rows");
-    rows.next_batch().await.expect("and on").expect("rows");
+    // More than all buffers between the two hold.
+    for _ in 0..30 {
+        rows.next_batch().await.expect("the stream goes on").expect("rows");
+    }
     connected.sql("select 1").query_row().await.expect("and so does its connection");
     drop(rows);
     server.stop().await;
