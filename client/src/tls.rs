@@ -61,8 +61,8 @@ fn check_authorities(pem: &[u8]) -> Result<(), String> {
 /// What to try after a handshake that failed. `None` if something else did.
 pub(crate) fn hint(endpoint: &str, source: &(dyn StdError + 'static)) -> Option<String> {
     use CertificateError::{
-        Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet, NotValidYetContext,
-        UnknownIssuer,
+        BadSignature, Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet,
+        NotValidYetContext, UnknownIssuer,
     };
     if !endpoint.starts_with("https:") {
         return None;
@@ -80,7 +80,8 @@ pub(crate) fn hint(endpoint: &str, source: &(dyn StdError + 'static)) -> Option<
                 "the server's certificate is for another name: connect by a name that it has, or give one with \
                  --server-name (ClientBuilder::server_name)"
             }
-            UnknownIssuer => {
+            // The latter: an authority of the same name is trusted, with another key.
+            UnknownIssuer | BadSignature => {
                 "the authority that signed the server's certificate is not trusted here: give its certificate with \
                  --cacert (ClientBuilder::ca_certificate)"
             }

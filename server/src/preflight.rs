@@ -1,8 +1,11 @@
-//! `--check-config`: everything that can be found wrong before serving.
+//! `--check-config`: everything that can be found wrong before serving; and what is still asked at a normal start.
 //!
 //! The settings themselves have been checked when this is reached.
 
 use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::Config,
@@ -46,6 +49,32 @@ pub async fn preflight(config: &Config) -> Checked {
         }
     }
     checked
+}
+
+/// Ends the server if PostgreSQL, once it answers, does not admit as many connections as the settings ask for: they
+/// would fail one by one, under load only. What is answered says why, once it is known.
+pub(crate) fn admit(
+    config: &Config,
+    mut healthy: watch::Receiver<bool>,
+    shutdown: CancellationToken,
+) -> watch::Receiver<Option<String>> {
+    let (refuse, refused) = watch::channel(None);
+    let (database, pool_max) = (config.database.clone(), config.args.pool_max);
+    tokio::spawn(async move {
+        if healthy.wait_for(|healthy| *healthy).await.is_err() {
+            return;
+        }
+        match Limits::of(&database, LIMIT).await.map(|limits| limits.check(pool_max)) {
+            Ok(Ok(())) => {}
+            Ok(Err(problem)) => {
+                tracing::error!(problem, "PostgreSQL does not admit the pool");
+                refuse.send_replace(Some(problem));
+                shutdown.cancel();
+            }
+            Err(error) => tracing::warn!(%error, "cannot ask PostgreSQL how many connections it admits"),
+        }
+    });
+    refused
 }
 
 /// The flag that says where PostgreSQL is.

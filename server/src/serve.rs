@@ -24,6 +24,7 @@ use crate::{
     layers,
     metrics::{Metrics, calls::Method},
     plan::{Source, request::RequestPolicy},
+    preflight,
     queries::Queries,
     service::{CallPolicy, Queryable},
     shutdown::drain,
@@ -87,7 +88,8 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: Cancellation
     let queries = load_queries(args, &metrics)?;
     let admin_listener = bind_admin(args).await?;
     let engine = Arc::new(engine(&config, &metrics));
-    let mut background = Background::start(&engine, args, &queries, &shutdown, &metrics);
+    let mut background = Background::start(&engine, args.pool_min, &queries, &shutdown, &metrics);
+    let refused = preflight::admit(&config, background.healthy.clone(), shutdown.clone());
     let transport = TransportConfig { tls: start_tls(args, &background.end)?, ..transport_config(args) };
     background.admin = admin_listener.map(|listener| {
         let admin = Admin {
@@ -120,9 +122,9 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: Cancellation
         abort.cancel();
         connections.wait().await;
     }
-    let refused = background.end().await;
+    background.end().await;
     tracing::info!("ended");
-    refused.map_or(Ok(()), |problem| Err(ServeError::Pool(problem)))
+    refused.borrow().clone().map_or(Ok(()), |problem| Err(ServeError::Pool(problem)))
 }
 
 fn start_tls(args: &Args, end: &CancellationToken) -> Result<Option<Tls>, ServeError> {
@@ -182,38 +184,33 @@ struct Background {
     healthy: watch::Receiver<bool>,
     admin: Option<JoinHandle<()>>,
     end: CancellationToken,
-    /// Why PostgreSQL does not admit the pool, once it has been asked.
-    refused: watch::Receiver<Option<String>>,
+    /// Whether PostgreSQL answers.
+    healthy: watch::Receiver<bool>,
 }
 
 impl Background {
     fn start(
         engine: &Arc<Engine>,
-        args: &Args,
+        pool_min: usize,
         queries: &Queries,
         shutdown: &CancellationToken,
         metrics: &Metrics,
     ) -> Self {
-        let pool_min = args.pool_min;
         let health = HealthReporter::new();
         let (healthy, watching) = watch::channel(false);
-        let (refuse, refused) = watch::channel(None);
-        tokio::spawn(check_pool(engine.clone(), args.pool_max, refuse, watching.clone(), shutdown.clone()));
         let end = CancellationToken::new();
         tokio::spawn(health::watch(engine.database.clone(), pool_min, healthy, end.clone()));
         tokio::spawn(report(health.clone(), watching.clone(), shutdown.clone()));
         tokio::spawn(check_queries(engine.clone(), queries.clone(), watching.clone(), metrics.clone()));
-        Self { health, healthy: watching, admin: None, end, refused }
+        Self { health, healthy: watching, admin: None, end }
     }
 
-    /// Ends it all, the admin port last: it tells how the drain goes on to its end. Answers why PostgreSQL did not admit
-    /// the pool, if that is what ended the server.
-    async fn end(self) -> Option<String> {
+    /// Ends it all, the admin port last: it tells how the drain goes on to its end.
+    async fn end(self) {
         self.end.cancel();
         if let Some(admin) = self.admin {
             let _ = admin.await;
         }
-        self.refused.borrow().clone()
     }
 }
 
@@ -232,30 +229,6 @@ async fn report(health: HealthReporter, mut healthy: watch::Receiver<bool>, shut
             changed = healthy.changed() => if changed.is_err() { return },
             () = shutdown.cancelled() => {}
         }
-    }
-}
-
-/// Ends the server if PostgreSQL, once it answers, does not admit as many connections as the settings ask for:
-/// they would fail one by one later, under load.
-async fn check_pool(
-    engine: Arc<Engine>,
-    pool_max: usize,
-    refuse: watch::Sender<Option<String>>,
-    mut healthy: watch::Receiver<bool>,
-    shutdown: CancellationToken,
-) {
-    if healthy.wait_for(|healthy| *healthy).await.is_err() {
-        return;
-    }
-    match engine.database.limits(CHECK).await {
-        Ok(limits) => {
-            if let Err(problem) = limits.check(pool_max) {
-                tracing::error!(problem, "PostgreSQL does not admit the pool");
-                refuse.send_replace(Some(problem));
-                shutdown.cancel();
-            }
-        }
-        Err(error) => tracing::warn!(%error, "cannot ask PostgreSQL how many connections it admits"),
     }
 }
 

@@ -4,7 +4,7 @@
 use std::{fs, net::SocketAddr, os::unix::fs::symlink, path::Path};
 
 use futures_util::future::join_all;
-use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rowstream_client::{Client, ClientBuilder, Error, Health};
 use rowstream_server::{Config, ServeError, serve};
 use rowstream_testkit::{Database, Postgres, Program, eventually};
@@ -19,8 +19,8 @@ use tonic::Code;
 
 use crate::harness::PATIENCE;
 
-/// Rows for ever, a hundred a second.
-const ENDLESS: &str = "select i, pg_sleep(0.01) from generate_series(1, 1000000) i";
+/// Rows for minutes, of which a batch holds a few.
+const ENDLESS: &str = "select i, repeat('x', 20000), pg_sleep(0.001) from generate_series(1, 1000000) i";
 
 /// A certificate authority of a test's own.
 struct Authority {
@@ -33,6 +33,8 @@ impl Authority {
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
+        // A name of its own: a certificate's issuer is found by name.
+        params.distinguished_name.push(DnType::CommonName, format!("{:x?}", &key.public_key_raw()[..8]));
         Self { certificate: params.self_signed(&key).expect("signed"), issuer: Issuer::new(params, key) }
     }
 
@@ -175,7 +177,8 @@ async fn a_certificate_that_cannot_be_trusted_is_refused_with_the_reason_and_wha
         ("elsewhere.test", NOW, true, "elsewhere.test", "--server-name"),
     ] {
         let server = Secure::start(&authority, name, years, &[]).await;
-        let client = server.client(if trusted { &authority } else { &Authority::new() });
+        let stranger = Authority::new();
+        let client = server.client(if trusted { &authority } else { &stranger });
         let (error, hinted) = refusal(&client).await;
         assert!(matches!(error, Error::Connect { .. }), "{error:?}");
         assert_eq!(error.code(), Code::Unavailable);
@@ -212,7 +215,8 @@ async fn a_new_certificate_is_served_to_new_connections_and_streams_under_way_go
     until_serving(&server.client(&new)).await;
     assert!(refusal(&server.client(&old)).await.0.to_string().contains("UnknownIssuer"));
 
-    for _ in 0..5 {
+    // More than all buffers between the two hold.
+    for _ in 0..30 {
         rows.next_batch().await.expect("the stream goes on").expect("rows");
     }
     connected.sql("select 1").query_row().await.expect("and so does its connection");

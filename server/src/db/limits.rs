@@ -5,9 +5,9 @@ use std::time::Duration;
 use sqlx::{Connection as _, PgConnection, Row as _};
 use tokio::time::timeout;
 
-use super::{ConnectOptions, Database, control};
+use super::{ConnectOptions, control};
 
-/// What each limit leaves for the role, who it is that is limited, and how to raise it.
+/// Every limit there is, and whom it limits.
 const ASK: &str = "
     SELECT current_setting('max_connections')::int8,
            current_setting('superuser_reserved_connections')::int8,
@@ -46,23 +46,8 @@ impl std::fmt::Display for LimitsError {
     }
 }
 
-impl Database {
-    /// Asks on a connection of the pool's.
-    pub(crate) async fn limits(&self, limit: Duration) -> Result<Limits, LimitsError> {
-        let asked = async {
-            let mut lease = self.pool.get().await.map_err(|error| LimitsError::Unknown(error.to_string()))?;
-            let limits = Limits::ask(&mut lease.sql).await;
-            if limits.is_err() {
-                drop(deadpool::managed::Object::take(lease));
-            }
-            limits
-        };
-        timeout(limit, asked).await.unwrap_or_else(|_| Err(late(limit)))
-    }
-}
-
 impl Limits {
-    /// Asks on a connection of its own.
+    /// Asks on a connection of its own, which does not outlive the answer.
     pub(crate) async fn of(options: &ConnectOptions, limit: Duration) -> Result<Self, LimitsError> {
         let asked = async {
             let mut connection =
