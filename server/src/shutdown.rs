@@ -22,8 +22,8 @@ pub fn on_signals(shutdown: CancellationToken) -> std::io::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::spawn(async move {
         next(&mut terminate, &mut interrupt).await;
-        tracing::info!("draining; a second signal ends at once");
         shutdown.cancel();
+        tracing::info!("draining; a second signal ends at once");
         next(&mut terminate, &mut interrupt).await;
         process::exit(1);
     });

@@ -24,7 +24,8 @@ pub fn init(config: &Config) -> Result<(), ConfigError> {
         LogFormat::Text => true,
         LogFormat::Json => false,
     };
-    let subscriber = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Whoever reads stderr may be gone: complaining about that on stderr would panic, in whichever task logs.
+    let subscriber = fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
     if text {
         subscriber.with_ansi(on_terminal).with_target(false).init();
     } else {

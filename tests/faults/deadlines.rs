@@ -98,8 +98,8 @@ impl Phase {
     /// Makes one call whose deadline passes, and tells how much later the answer is.
     async fn late_by(self, client: &Client, number: usize) -> Duration {
         // Long enough to come into the phase on a busy machine.
-        let busy = if matches!(self, Self::Send) { 1_500 } else { 500 };
-        let base = Size::asked().count(busy, 100) as u64;
+        let (ci, full) = if matches!(self, Self::Send) { (1_500, 300) } else { (500, 100) };
+        let base = Size::asked().count(ci, full) as u64;
         let timeout = Duration::from_millis(fastrand::u64(base..base * 2));
         let start = Instant::now();
         let (status, due) = match self {
