@@ -181,11 +181,10 @@ fn bytes(size: bytesize::ByteSize) -> usize {
 /// What runs beside the calls.
 struct Background {
     health: HealthReporter,
+    /// Whether PostgreSQL answers.
     healthy: watch::Receiver<bool>,
     admin: Option<JoinHandle<()>>,
     end: CancellationToken,
-    /// Whether PostgreSQL answers.
-    healthy: watch::Receiver<bool>,
 }
 
 impl Background {
