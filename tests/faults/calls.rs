@@ -74,7 +74,8 @@ pub(crate) fn endless() -> String {
 /// What came of a stream that was read to its end.
 #[derive(Debug)]
 pub(crate) struct Reading {
-    pub(crate) rows: i64,
+    /// Bytes of the encoded rows.
+    pub(crate) bytes: usize,
     /// CRC-32C over the rows, as the summary has it.
     pub(crate) checksum: u32,
     /// The one terminal status: a summary that agrees with what was read, or the error.
@@ -85,7 +86,7 @@ pub(crate) struct Reading {
 pub(crate) async fn read_all(client: &Client, request: impl tonic::IntoRequest<StreamQueryRequest>) -> Reading {
     match client.clone().stream_query(request).await {
         Ok(response) => read(response.into_inner()).await,
-        Err(status) => Reading { rows: 0, checksum: 0, ended: Err(status) },
+        Err(status) => Reading { bytes: 0, checksum: 0, ended: Err(status) },
     }
 }
 
@@ -120,7 +121,7 @@ pub(crate) async fn read(mut events: Events) -> Reading {
         let told = (summary.row_count, usize::try_from(summary.byte_count).expect("small"), summary.checksum);
         assert_eq!(told, (rows, bytes, checksum), "the summary agrees with what was read");
     }
-    Reading { rows, checksum, ended }
+    Reading { bytes, checksum, ended }
 }
 
 impl Reading {

@@ -66,7 +66,9 @@ impl Server {
     /// With a command and a database URL of the test's own.
     pub(crate) async fn launch(command: &mut Command, database: Database, url: &str, flags: &[&str]) -> Self {
         let url = url.replace("postgres@", &format!("postgres:{PASSWORD}@"));
-        command.args(["--listen", "127.0.0.1:0", "--allow-sql", "--database-url", &url]).args(flags);
+        // At full size a line for every step of every call would be most of the work.
+        let log = if Size::asked() == Size::Full { "info" } else { "info,rowstream_server=debug,sqlx=debug" };
+        command.args(["--listen", "127.0.0.1:0", "--allow-sql", "--log", log, "--database-url", &url]).args(flags);
         let mut program = Program::spawn(command);
         let address = program.address().await;
         let pool_max = flags.iter().position(|flag| *flag == "--pool-max");
@@ -77,6 +79,11 @@ impl Server {
         server.assert_whole_pool().await;
         server.baseline = server.taken().await;
         server
+    }
+
+    /// Ends the server, if it still runs, and keeps its database for the next.
+    pub(crate) fn into_database(self) -> Database {
+        self.database
     }
 
     /// A client that shares one connection with all others that this gives out.

@@ -28,13 +28,8 @@ use crate::{
 
 /// How long a cancelled statement may take to end before it is cancelled once more: a cancel that
 /// arrives before the statement does is lost.
-const CANCEL_AGAIN: [Duration; 5] = [
-    Duration::from_millis(50),
-    Duration::from_millis(100),
-    Duration::from_millis(250),
-    Duration::from_millis(500),
-    Duration::from_secs(1),
-];
+const CANCEL_AGAIN: [Duration; 4] =
+    [Duration::from_millis(50), Duration::from_millis(100), Duration::from_millis(250), Duration::from_millis(500)];
 /// A connection that was dead before is found so this soon.
 const DEAD_WITHIN: Duration = Duration::from_millis(500);
 /// How long a terminated backend may take to end.

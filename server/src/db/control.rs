@@ -1,36 +1,46 @@
 //! The reserved control connections: they cancel and terminate the backends that calls run on, and
 //! tell whether PostgreSQL answers. They never run a caller's statement, so one is always free soon.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use deadpool::managed::Object;
 use tokio::time::timeout;
 
 use super::{
     DatabaseConfig,
-    pool::{self, Pool},
+    pool::{self, Lease, Pool},
 };
 
 /// How many: enough that a burst of cancels does not queue behind one slow answer.
 const CONNECTIONS: usize = 2;
 /// The longest a control statement may take, waiting for a connection included.
 const LIMIT: Duration = Duration::from_secs(3);
+/// A connection that is silent this long is given up: whatever lies between may have forgotten it.
+const SILENT: Duration = Duration::from_secs(1);
 
 /// Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Control {
     pool: Pool,
+    /// A connection was found dead or silent; those of the calls' pool may be, too.
+    lost: Arc<AtomicBool>,
 }
 
 impl Control {
     pub(super) fn new(config: &DatabaseConfig) -> Self {
-        Self { pool: pool::new(config, CONNECTIONS) }
+        Self { pool: pool::new(config, CONNECTIONS), lost: Arc::default() }
     }
 
     /// Cancels what the backend is running; harmless if it runs nothing. Answers whether PostgreSQL
-    /// has been asked.
+    /// has done so, and no further cancel can be on its way.
     pub(crate) async fn cancel(&self, pid: i32) -> bool {
-        self.run(format!("SELECT pg_cancel_backend({pid})")).await.is_ok()
+        self.run(format!("SELECT pg_cancel_backend({pid})")).await == Ok(Attempts::One)
     }
 
     /// Ends the backend, if it is still there.
@@ -43,25 +53,60 @@ impl Control {
 
     /// Whether PostgreSQL answers; if not, why.
     pub(crate) async fn ping(&self) -> Result<(), String> {
-        self.run("SELECT 1".to_owned()).await
+        self.run("SELECT 1".to_owned()).await.map(drop)
     }
 
-    /// Runs a statement of ours; once more on another connection if the first one turns out dead.
-    async fn run(&self, sql: String) -> Result<(), String> {
+    /// Whether a connection was lost since this was last asked.
+    pub(super) fn lost_one(&self) -> bool {
+        self.lost.swap(false, Ordering::Relaxed)
+    }
+
+    /// Runs a statement of ours; again on another connection if the first one turns out dead or silent.
+    async fn run(&self, sql: String) -> Result<Attempts, String> {
         let attempts = async {
             let mut cause = String::new();
-            for _ in 0..=CONNECTIONS {
-                let mut lease = self.pool.get().await.map_err(|error| error.to_string())?;
-                match sqlx::raw_sql(sqlx::AssertSqlSafe(sql.as_str())).execute(&mut lease.sql).await {
-                    Ok(_) => return Ok(()),
-                    Err(error) => {
-                        drop(Object::take(lease));
-                        cause = error.to_string();
+            for attempt in 0..=CONNECTIONS {
+                let mut used = InUse(self.pool.get().await.map_err(|error| error.to_string())?.into());
+                cause = match timeout(SILENT, used.execute(&sql)).await {
+                    Ok(Ok(())) => {
+                        used.give_back();
+                        return Ok(if attempt == 0 { Attempts::One } else { Attempts::More });
                     }
-                }
+                    Ok(Err(error)) => error.to_string(),
+                    Err(_) => format!("no answer within {SILENT:?}"),
+                };
+                self.lost.store(true, Ordering::Relaxed);
             }
             Err(cause)
         };
         timeout(LIMIT, attempts).await.unwrap_or_else(|_| Err(format!("no answer within {LIMIT:?}")))
+    }
+}
+
+/// How often a statement was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Attempts {
+    One,
+    /// The first ones were not answered: they may still arrive.
+    More,
+}
+
+/// A connection whose answer is still to come: dropped before, it must not serve again.
+struct InUse(Option<Lease>);
+
+impl InUse {
+    async fn execute(&mut self, sql: &str) -> Result<(), sqlx::Error> {
+        let Some(lease) = &mut self.0 else { return Ok(()) };
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut lease.sql).await.map(drop)
+    }
+
+    fn give_back(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        self.0.take().map(Object::take);
     }
 }

@@ -20,6 +20,9 @@ pub(crate) async fn watch(database: Database, pool_min: usize, healthy: watch::S
     loop {
         let answer = database.control.ping().await;
         let answers = answer.is_ok();
+        if database.control.lost_one() {
+            database.forget_idle();
+        }
         let changed = healthy.send_if_modified(|now| std::mem::replace(now, answers) != answers);
         if changed && answers {
             tracing::info!("PostgreSQL answers");

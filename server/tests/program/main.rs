@@ -7,14 +7,12 @@
 //! - [`kills`]: what the program leaves to PostgreSQL when it is killed, or when a deadline passes
 //! - [`logs`]: what is in the log, and what never is
 //! - [`resources`]: how much memory streams take, read or not, and that no file descriptor is lost
-//! - [`descriptors`]: running out of them passes
 //!
 //! Nothing here knows the client library: calls are made through the generated client.
 
 mod harness;
 mod process;
 
-mod descriptors;
 mod kills;
 mod logs;
 #[cfg(target_os = "linux")]

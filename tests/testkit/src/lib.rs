@@ -17,7 +17,7 @@ mod until;
 
 pub use bins::bin;
 pub use error::Error;
-pub use postgres::{Backend, Builder, Database, Postgres, StopMode};
+pub use postgres::{Backend, Builder, Database, Frozen, Postgres, StopMode};
 pub use program::{Ended, Line, PATIENCE, Program};
 pub use proxy::{Counts, Proxy};
 pub use until::eventually;

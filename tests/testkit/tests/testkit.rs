@@ -2,7 +2,8 @@
 //!
 //! - a cluster starts, answers, restarts, and leaves neither a process nor a folder behind, even after kill -9;
 //! - a database is empty, seen in pg_stat_activity, and gone when dropped;
-//! - the proxy counts round trips, stalls, resets and cuts.
+//! - a cluster freezes and goes on; its standby follows, and can be promoted;
+//! - the proxy counts round trips, stalls, falls silent, resets and cuts.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -80,6 +81,35 @@ fn a_restarted_cluster_keeps_its_port_and_its_data() {
         postgres.restart().unwrap();
         assert_eq!(postgres.psql("postgres", "SELECT n FROM kept").unwrap(), "7");
     }
+}
+
+#[test]
+fn a_frozen_cluster_answers_nobody_until_it_goes_on() {
+    let postgres = Postgres::start().unwrap();
+    let frozen = postgres.freeze().unwrap();
+    // `ps` calls it T.
+    let stopped = |pid: &str| {
+        let ps = Command::new("ps").args(["-o", "state=", "-p", pid]).output().unwrap().stdout;
+        ps.trim_ascii_start().starts_with(b"T")
+    };
+    assert!(listens(postgres.port()), "the system accepts for it");
+    let pids = frozen.pids().to_vec();
+    assert!(pids.len() > 1 && pids.iter().all(|pid| stopped(pid)), "{pids:?}");
+    drop(frozen);
+    assert_eq!(postgres.psql("postgres", "SELECT 1").unwrap(), "1");
+}
+
+#[tokio::test]
+async fn a_standby_follows_its_primary_and_can_be_promoted() {
+    let primary = Postgres::start().unwrap();
+    let standby = primary.standby().start().unwrap();
+    assert_eq!(standby.psql("postgres", "SELECT pg_is_in_recovery()").unwrap(), "t");
+    primary.psql("postgres", "CREATE TABLE t AS SELECT 7 AS i").unwrap();
+    eventually("the standby has it", SOON, async || {
+        standby.psql("postgres", "SELECT i FROM t").is_ok_and(|rows| rows == "7")
+    })
+    .await;
+    assert_eq!(standby.psql("postgres", "SELECT pg_promote(); INSERT INTO t VALUES (8)").unwrap(), "t");
 }
 
 #[tokio::test]
@@ -160,6 +190,23 @@ async fn a_stalled_proxy_holds_everything_back_until_it_resumes() {
     client.read_exact(&mut answer).await.unwrap();
     assert_eq!(&answer, b"held");
     assert_eq!((proxy.round_trips(), proxy.counts().client_bytes, proxy.counts().server_bytes), (1, 4, 4));
+}
+
+#[tokio::test]
+async fn a_silent_proxy_forwards_nothing_more_and_serves_later_connections() {
+    let proxy = echo().await;
+    let mut before = TcpStream::connect(proxy.address()).await.unwrap();
+    before.write_all(b"a").await.unwrap();
+    assert_eq!(before.read_u8().await.unwrap(), b'a');
+    proxy.silence();
+    before.write_all(b"b").await.unwrap();
+    let mut after = TcpStream::connect(proxy.address()).await.unwrap();
+    after.write_all(b"c").await.unwrap();
+    assert_eq!(after.read_u8().await.unwrap(), b'c');
+    assert_eq!(proxy.connections(), 2, "the silent one is still open");
+    assert!(tokio::time::timeout(Duration::from_millis(50), before.read_u8()).await.is_err());
+    proxy.reset_all();
+    before.read_u8().await.unwrap_err();
 }
 
 #[tokio::test]

@@ -22,6 +22,10 @@ impl Database {
         Ok(Self { access, name })
     }
 
+    pub(crate) fn existing(access: Access, name: &str) -> Self {
+        Self { access, name: name.to_owned() }
+    }
+
     /// `test_<pid>_<n>`.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -7,6 +7,7 @@ mod access;
 mod account;
 mod backends;
 mod database;
+mod frozen;
 mod port;
 mod programs;
 mod ready;
@@ -18,7 +19,7 @@ use std::{
 };
 
 use self::{access::Access, account::Account, watchdog::Watchdog};
-pub use self::{backends::Backend, database::Database};
+pub use self::{backends::Backend, database::Database, frozen::Frozen};
 use crate::Error;
 
 /// How often another port is tried, when another process was quicker.
@@ -47,6 +48,8 @@ pub enum StopMode {
 #[derive(Debug)]
 pub struct Builder {
     settings: Vec<(String, String)>,
+    /// The port of the cluster that this becomes a standby of.
+    primary: Option<u16>,
 }
 
 /// A running cluster. Dropped, or however this process ends, it is stopped and its files are removed.
@@ -91,7 +94,7 @@ impl Builder {
         // From here on the watchdog removes it.
         let folder = folder.keep();
         let arguments = self.arguments(port, &folder);
-        let watchdog = Watchdog::start(bin, folder, account, &arguments)?;
+        let watchdog = Watchdog::start(bin, folder, account, self.primary, &arguments)?;
         Ok(Postgres { access: Access { bin: bin.to_owned(), port }, watchdog: Mutex::new(watchdog) })
     }
 
@@ -122,7 +125,13 @@ impl Postgres {
     /// To choose settings.
     #[must_use]
     pub fn builder() -> Builder {
-        Builder { settings: Vec::new() }
+        Builder { settings: Vec::new(), primary: None }
+    }
+
+    /// To make a hot standby of this cluster, from a base backup.
+    #[must_use]
+    pub fn standby(&self) -> Builder {
+        Builder { settings: Vec::new(), primary: Some(self.port()) }
     }
 
     /// The one cluster that all tests of a binary share, started by the first of them.
@@ -177,6 +186,12 @@ impl Postgres {
         Database::create(self.access.clone())
     }
 
+    /// A database that exists already: a standby's copy, for instance. Dropped, it is removed if that is possible.
+    #[must_use]
+    pub fn database(&self, name: &str) -> Database {
+        Database::existing(self.access.clone(), name)
+    }
+
     /// Runs SQL, statement by statement, each in a transaction of its own, up to the first that fails. Returns the
     /// rows: `|` between columns, a line a row, no last line break.
     ///
@@ -226,6 +241,20 @@ impl Postgres {
     /// As [`Builder::start`].
     pub fn restart(&self) -> Result<(), Error> {
         self.watchdog().restart()
+    }
+
+    /// Stops all its processes in the middle of what they do, as a machine that hangs.
+    ///
+    /// # Errors
+    ///
+    /// With what psql or kill says.
+    pub fn freeze(&self) -> Result<Frozen, Error> {
+        let postmaster = self.psql("postgres", "SELECT split_part(pg_read_file('postmaster.pid'), E'\n', 1)")?;
+        let others = self.psql("postgres", "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()")?;
+        // The first of them first: it would start what ends.
+        let frozen = Frozen(std::iter::once(postmaster).chain(others.lines().map(str::to_owned)).collect());
+        frozen.signal("STOP")?;
+        Ok(frozen)
     }
 
     fn watchdog(&self) -> MutexGuard<'_, Watchdog> {

@@ -15,6 +15,9 @@ use crate::Error;
 const LIMIT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// How far a server is that accepts connections, or will not accept any: a standby may be told not to.
+const READY: [&str; 2] = ["ready", "standby"];
+
 /// What PostgreSQL logs when another server took the port first.
 const PORT_TAKEN: &str = "Address already in use";
 
@@ -24,7 +27,7 @@ pub(crate) fn wait(folder: &Path, pid: &str, log_start: usize) -> Result<(), Err
     let logged = || log(folder).split_off(log_start);
     while start.elapsed() < LIMIT {
         match status(folder) {
-            Some((owner, status)) if owner == pid && status == "ready" => return Ok(()),
+            Some((owner, status)) if owner == pid && READY.contains(&status.as_str()) => return Ok(()),
             None if logged().contains("FATAL:") => break,
             _ => thread::sleep(PAUSE),
         }

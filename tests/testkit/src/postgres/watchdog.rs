@@ -26,15 +26,18 @@ pub(crate) struct Watchdog {
 }
 
 impl Watchdog {
-    /// Makes a cluster in `folder`, which it owns from now on, and starts its server.
+    /// Makes a cluster in `folder`, which it owns from now on, and starts its server: a new one, or a standby of the
+    /// one at port `primary`.
     pub(crate) fn start(
         bin: &Path,
         folder: PathBuf,
         account: Option<Account>,
+        primary: Option<u16>,
         settings: &[String],
     ) -> Result<Self, Error> {
         let mut command = Command::new("sh");
-        command.args(["-c", SCRIPT, "watchdog"]).arg(bin).arg(&folder).args(settings);
+        command.args(["-c", SCRIPT, "watchdog"]).arg(bin).arg(&folder);
+        command.arg(primary.map_or_else(String::new, |port| port.to_string())).args(settings);
         command.current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         // Ctrl-C at a terminal goes to the whole group: the watchdog must outlive us to clean up.
         command.process_group(0);

@@ -1,13 +1,14 @@
 # Owns one PostgreSQL cluster, and lives exactly as long as whoever holds the other end of its stdin.
 #
-#   sh watchdog.sh BIN DIR [SETTING...]
+#   sh watchdog.sh BIN DIR PRIMARY [SETTING...]
 #
+# PRIMARY is empty for a new cluster, or the port of the one that this becomes a standby of.
 # Commands come as lines on stdin, each is answered by one line on stdout. The end of stdin, which the
 # kernel brings about however the other side dies, stops the server and removes DIR.
 
 trap '' PIPE
-bin=$1 dir=$2
-shift 2
+bin=$1 dir=$2 primary=$3
+shift 3
 pid=
 
 start() {
@@ -23,7 +24,15 @@ stop() {
     fi
 }
 
-if "$bin/initdb" -D "$dir/data" -U postgres --auth=trust --no-sync --locale=C --encoding=UTF8 >"$dir/log" 2>&1; then
+make() {
+    if [ -n "$primary" ]; then
+        "$bin/pg_basebackup" -D "$dir/data" -h 127.0.0.1 -p "$primary" -U postgres -R -X stream -c fast --no-sync
+    else
+        "$bin/initdb" -D "$dir/data" -U postgres --auth=trust --no-sync --locale=C --encoding=UTF8
+    fi
+}
+
+if make >"$dir/log" 2>&1; then
     start "$@"
     echo "started $pid"
 else
@@ -43,5 +52,7 @@ while read -r command signal; do
     esac
 done
 
+# A test may have frozen it.
+[ -z "$pid" ] || kill -s CONT "$pid" 2>/dev/null
 stop QUIT
 rm -rf "$dir"

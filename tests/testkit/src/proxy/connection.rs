@@ -22,6 +22,8 @@ const BUFFER_BYTES: usize = 16 * 1024;
 #[derive(Debug)]
 pub(super) struct Faults {
     pub(super) stalled: watch::Sender<bool>,
+    /// Counts the silences asked for; a connection that is open when it changes carries nothing more.
+    pub(super) silences: watch::Sender<u64>,
     /// Counts the resets asked for; a connection ends when it changes.
     pub(super) resets: watch::Sender<u64>,
     pub(super) budget: Budget,
@@ -35,7 +37,7 @@ pub(super) struct Budget(Mutex<Option<u64>>);
 pub(super) async fn forward(mut client: TcpStream, mut server: TcpStream, meter: &Meter, faults: &Faults) {
     // Without this the proxy adds waits of its own to what a test measures. A closed socket fails here; reading tells.
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
-    let mut resets = faults.resets.subscribe();
+    let (mut resets, mut silences) = (faults.resets.subscribe(), faults.silences.subscribe());
     let (client_read, client_write) = client.split();
     let (server_read, server_write) = server.split();
     let both = async {
@@ -44,8 +46,14 @@ pub(super) async fn forward(mut client: TcpStream, mut server: TcpStream, meter:
             downstream(server_read, client_write, meter, faults),
         )
     };
+    let both_or_silence = async {
+        tokio::select! {
+            _ = both => {}
+            _ = silences.changed() => std::future::pending().await,
+        }
+    };
     let reset = tokio::select! {
-        _ = both => false,
+        () = both_or_silence => false,
         _ = resets.changed() => true,
     };
     if reset {

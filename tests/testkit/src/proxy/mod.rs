@@ -50,8 +50,12 @@ impl Proxy {
     pub async fn start(target: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let faults =
-            Faults { stalled: watch::Sender::new(false), resets: watch::Sender::new(0), budget: Budget::default() };
+        let faults = Faults {
+            stalled: watch::Sender::new(false),
+            silences: watch::Sender::new(0),
+            resets: watch::Sender::new(0),
+            budget: Budget::default(),
+        };
         let shared = Arc::new(Shared { faults, meters: Mutex::default(), open: AtomicUsize::new(0) });
         let accepting = tokio::spawn(accept(listener, target, Arc::clone(&shared)));
         Ok(Self { address, shared, accepting })
@@ -101,6 +105,12 @@ impl Proxy {
     /// Ends a [`stall`](Self::stall): what was held back goes on its way.
     pub fn resume(&self) {
         self.shared.faults.stalled.send_replace(false);
+    }
+
+    /// Forwards nothing more on the connections that are open now, for ever, and keeps their sockets open: a black
+    /// hole. Connections made later work.
+    pub fn silence(&self) {
+        self.shared.faults.silences.send_modify(|count| *count += 1);
     }
 
     /// Closes every open connection with a TCP reset on both sides, even stalled ones.
