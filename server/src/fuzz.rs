@@ -1,5 +1,5 @@
 //! What the fuzz targets of `fuzz/` run of this crate: one function a target, for any bytes at all. Each asserts what
-//! must hold of what is accepted; a panic is a finding. Not compiled otherwise.
+//! must hold of what is accepted; a panic is a finding. Tests replay their seeds; not compiled otherwise.
 
 use prost::Message as _;
 use rowstream_contract::v1::{ListValue, StreamQueryRequest, Value};
@@ -90,5 +90,63 @@ fn wrapped(source: &Source) {
 fn fitted(value: &Value, oid: u32) {
     if let (Ok(Fitted::Binary(bytes)), Some(codec)) = (fit(value, oid, "t"), Codec::of(oid)) {
         codec.write(&bytes, &mut Vec::new()).expect("the type's binary form");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use super::*;
+
+    /// How many damaged copies of each seed are tried: a fuzzer finds more, but not on every day.
+    const COPIES: u32 = 100;
+
+    /// Runs a target with the seeds of `fuzz/seeds`, and with damaged copies of them.
+    fn replay(name: &str, target: fn(&[u8])) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds").join(name);
+        let seeds: Vec<Vec<u8>> = fs::read_dir(&folder)
+            .expect("a folder of seeds")
+            .map(|file| fs::read(file.expect("a seed").path()).expect("its bytes"))
+            .collect();
+        assert!(!seeds.is_empty(), "{name} has seeds");
+        let mut random = fastrand::Rng::with_seed(7);
+        for seed in &seeds {
+            target(seed);
+            for _ in 0..COPIES {
+                let mut copy = seed.clone();
+                for _ in 0..random.usize(1..4) {
+                    damage(&mut copy, random.choice(&seeds).expect("not empty"), &mut random);
+                }
+                target(&copy);
+            }
+        }
+    }
+
+    fn damage(bytes: &mut Vec<u8>, other: &[u8], random: &mut fastrand::Rng) {
+        let at = random.usize(..=bytes.len());
+        match random.u8(..5) {
+            0 => bytes.truncate(at),
+            1 => bytes.insert(at, random.u8(..)),
+            2 => drop(bytes.splice(at.., other[random.usize(..=other.len())..].iter().copied())),
+            3 if at < bytes.len() => bytes[at] ^= 1 << random.u8(..8),
+            _ if at < bytes.len() => bytes[at] = *random.choice(&[0, 1, 0x7f, 0x80, 0xff]).expect("not empty"),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn damaged_values_are_refused_or_encoded_well() {
+        replay("value", value);
+    }
+
+    #[test]
+    fn damaged_query_files_are_refused_or_read_well() {
+        replay("query_file", query_file);
+    }
+
+    #[test]
+    fn damaged_requests_are_refused_or_arranged_well() {
+        replay("request", request);
     }
 }

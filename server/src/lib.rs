@@ -12,7 +12,7 @@ mod cursor;
 mod db;
 mod encode;
 mod error;
-#[cfg(feature = "fuzz")]
+#[cfg(any(test, feature = "fuzz"))]
 #[doc(hidden)]
 pub mod fuzz;
 mod incoming;

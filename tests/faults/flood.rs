@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rowstream_testkit::PATIENCE;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::tcp::OwnedReadHalf,
@@ -37,6 +38,10 @@ pub(crate) trait Attack: Send {
     fn reads(&self) -> bool {
         true
     }
+    /// Whether the server must end the connection.
+    fn is_ended(&self) -> bool {
+        false
+    }
 }
 
 /// What a flood came to.
@@ -63,8 +68,8 @@ pub(crate) async fn flood<A: Attack>(address: SocketAddr, frames: usize, attack:
 async fn connection(address: SocketAddr, frames: usize, mut attack: impl Attack) -> usize {
     let Ok(raw) = Raw::connect(address).await else { return 0 };
     let (reader, mut writer) = raw.into_socket().into_split();
-    let (closed, reads) = (Arc::new(AtomicBool::new(false)), attack.reads());
-    let draining = reads.then(|| drain(reader, closed.clone()));
+    let closed = Arc::new(AtomicBool::new(false));
+    let draining = attack.reads().then(|| drain(reader, closed.clone()));
     let (mut sent, mut out) = (0, Vec::new());
     attack.begin(&mut out);
     while sent < frames && !closed.load(Ordering::Relaxed) {
@@ -79,9 +84,13 @@ async fn connection(address: SocketAddr, frames: usize, mut attack: impl Attack)
         sent += now;
         out.clear();
     }
-    // What the server still has of it, it works off before it sees the end.
-    let _ = writer.shutdown().await;
     if let Some(draining) = draining {
+        if attack.is_ended() {
+            timeout(PATIENCE, draining).await.expect("the server ends the connection").expect("no panic");
+            return sent;
+        }
+        // What the server still has of it, it works off before it sees the end.
+        let _ = writer.shutdown().await;
         let _ = timeout(UNREAD, draining).await;
     }
     sent

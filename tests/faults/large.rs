@@ -51,7 +51,7 @@ async fn a_value_of_half_a_gigabyte_is_refused_with_its_row_and_its_memory_comes
     assert_eq!(fact(&status, "row").as_deref(), Some("2"), "rows are counted from 0");
     let peak = server.program.peak_memory();
     println!("resident {} MiB before, {} MiB at most", memory / MIB, peak / MIB);
-    // PostgreSQL's client library has a row in memory before anybody can look at it. Once, and it is not encoded.
-    assert!(peak < memory + 600 * MIB, "resident memory grew from {memory} to {peak} bytes");
+    // sqlx has a whole row in memory before anybody can look at it, and twice while it arrives. It is not encoded.
+    assert!(peak < memory + 1200 * MIB, "resident memory grew from {memory} to {peak} bytes");
     server.assert_settled().await;
 }

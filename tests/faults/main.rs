@@ -16,11 +16,11 @@
 //! - [`cuts`]: the connection to PostgreSQL cut at any byte
 //! - [`ddl`]: in mid-read and between reads
 //! - [`descriptors`]: none left
-//! - [`consumers`]: callers that stand still, by the hundred, and memory (figures 1 and 2)
-//! - [`floods`]: HTTP/2 frames without end (figure 9)
-//! - [`requests`]: requests that are unfinished, oversized or not gRPC
-//! - [`overload`]: more calls than are let in
-//! - [`large`]: rows and values of any size
+//! - [`floods`]: HTTP/2 frames by the million (figure 9)
+//! - [`requests`]: wrong, too large, or never ending
+//! - [`consumers`]: slow and standing still, by the hundred (figures 1 and 2)
+//! - [`large`]: rows of megabytes
+//! - [`overload`]: more calls than there is room for, clients that fall silent
 //!
 //! What is under them:
 //!

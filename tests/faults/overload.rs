@@ -37,12 +37,13 @@ async fn calls_beyond_every_bound_are_refused_at_once_and_those_within_are_serve
 
 #[tokio::test]
 async fn a_client_that_falls_silent_loses_its_connection_and_frees_its_backend() {
-    let flags = ["--keepalive-interval", "500ms", "--keepalive-timeout", "500ms", "--stall-timeout", "10m"];
+    let flags = ["--keepalive-interval", "2s", "--keepalive-timeout", "2s", "--stall-timeout", "10m"];
     let server = Server::start(&flags).await;
     let mut silent = Raw::connect(server.address).await.expect("a connection");
     silent.send_call(1, STREAM_QUERY, &message(&stream_of(&endless()))).await.expect("sent");
     // It reads, but as if its process were stopped it answers nothing: no PING, and no batch with room for more.
     silent.until_closed(PATIENCE).await;
+    drop(silent);
     server.watch().await.until_idle(PATIENCE).await;
     server.assert_settled().await;
 }

@@ -39,12 +39,24 @@ fn end(rest: &[u8]) -> Result<(), Malformed> {
 fn dimensions(bytes: &mut &[u8]) -> Result<Vec<Dimension>, Malformed> {
     let count = length(bytes)?.filter(|count| *count <= MAX_DIMENSIONS).ok_or(Malformed::Binary)?;
     take::<8>(bytes)?; // whether there are NULLs, and the element type: both are known otherwise
-    (0..count)
+    let dimensions: Vec<Dimension> = (0..count)
         .map(|_| {
             let size = length(bytes)?.ok_or(Malformed::Binary)?;
             Ok(Dimension { size, lower_bound: i32::from_be_bytes(take(bytes)?) })
         })
-        .collect()
+        .collect::<Result<_, _>>()?;
+    if fits(&dimensions, bytes.len()) { Ok(dimensions) } else { Err(Malformed::Binary) }
+}
+
+/// Whether there are bytes for as many elements, each with four for its length. Sizes alone would have lists made
+/// without end.
+fn fits(dimensions: &[Dimension], bytes: usize) -> bool {
+    let elements = dimensions.iter().try_fold(1_usize, |elements, dimension| elements.checked_mul(dimension.size));
+    match elements {
+        Some(0) => dimensions.len() == 1,
+        Some(elements) => dimensions.is_empty() || elements <= bytes / 4,
+        None => false,
+    }
 }
 
 /// A 32-bit length; -1 is `None`.
@@ -166,6 +178,7 @@ mod tests {
             &[1, 0, 23, -5, 1],
             &[1, 0, 23, 1, 1, 4, 7, 9],
             &[1, 0, 23, i32::MAX, 1],
+            &[2, 0, 23, i32::MAX, 1, 0, 1],
         ] {
             assert_eq!(int4_array(words), Err(Malformed::Binary), "{words:?}");
         }
