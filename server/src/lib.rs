@@ -14,6 +14,7 @@ mod error;
 mod layers;
 mod plan;
 mod queries;
+mod reload;
 mod serve;
 mod service;
 mod shutdown;

@@ -19,9 +19,14 @@ use crate::{
     admission::{Admission, AdmissionConfig},
     config::{Args, Config},
     db::{Database, DatabaseConfig, health},
+    error::Error,
     layers,
-    plan::{Source, request::RequestPolicy},
-    queries::Queries,
+    plan::{Source, named::NamedQuery, request::RequestPolicy},
+    queries::{
+        Folder, Queries,
+        follow::{Check, Follower},
+    },
+    reload::Hangups,
     service::{CallPolicy, Queryable},
     shutdown::drain,
     stream::{calls::Calls, engine::Engine, plans::Plans},
@@ -51,6 +56,9 @@ pub enum ServeError {
         /// Why.
         source: io::Error,
     },
+    /// SIGHUP cannot be listened to.
+    #[error("signals: {0}")]
+    Signals(io::Error),
     /// The reflection service does not accept the descriptors.
     #[error("reflection: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -63,9 +71,16 @@ pub enum ServeError {
 /// See [`ServeError`].
 pub async fn serve(config: Config, listener: TcpListener, shutdown: CancellationToken) -> Result<(), ServeError> {
     let args = &config.args;
-    let queries = load_queries(args)?;
+    let follower = load_queries(args)?;
+    let queries = follower.as_ref().map_or_else(Queries::default, Follower::queries);
+    // Also without anything to reload: a SIGHUP must not end the server.
+    let hangups = Hangups::listen().map_err(ServeError::Signals)?;
     let engine = Arc::new(engine(&config));
-    let background = Background::start(&engine, args.pool_min, &queries, &shutdown);
+    let background = Background::start(&engine, args.pool_min, &shutdown);
+    if let Some(follower) = follower {
+        let following = follower.run(args.watch_queries, Checker(engine.clone()), hangups, background.healthy.clone());
+        tokio::spawn(background.end.clone().run_until_cancelled_owned(following));
+    }
     let service = Queryable {
         engine: engine.clone(),
         queries,
@@ -90,9 +105,10 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: Cancellation
     Ok(())
 }
 
-fn load_queries(args: &Args) -> Result<Queries, ServeError> {
-    let Some(folder) = &args.queries else { return Ok(Queries::default()) };
-    Queries::load(folder).map_err(|source| ServeError::Queries { folder: folder.display().to_string(), source })
+fn load_queries(args: &Args) -> Result<Option<Follower>, ServeError> {
+    let Some(path) = &args.queries else { return Ok(None) };
+    let failed = |source| ServeError::Queries { folder: path.display().to_string(), source };
+    Follower::start(Folder::new(path.clone())).map(Some).map_err(failed)
 }
 
 fn engine(config: &Config) -> Engine {
@@ -133,18 +149,18 @@ fn bytes(size: bytesize::ByteSize) -> usize {
 /// What runs beside the calls.
 struct Background {
     health: HealthReporter,
+    healthy: watch::Receiver<bool>,
     end: CancellationToken,
 }
 
 impl Background {
-    fn start(engine: &Arc<Engine>, pool_min: usize, queries: &Queries, shutdown: &CancellationToken) -> Self {
+    fn start(engine: &Arc<Engine>, pool_min: usize, shutdown: &CancellationToken) -> Self {
         let health = HealthReporter::new();
         let (healthy, watching) = watch::channel(false);
         let end = CancellationToken::new();
         tokio::spawn(health::watch(engine.database.clone(), pool_min, healthy, end.clone()));
         tokio::spawn(report(health.clone(), watching.clone(), shutdown.clone()));
-        tokio::spawn(check_queries(engine.clone(), queries.clone(), watching));
-        Self { health, end }
+        Self { health, healthy: watching, end }
     }
 }
 
@@ -166,16 +182,13 @@ async fn report(health: HealthReporter, mut healthy: watch::Receiver<bool>, shut
     }
 }
 
-/// Has PostgreSQL check each named query once it answers, so that the log names the broken ones.
-async fn check_queries(engine: Arc<Engine>, queries: Queries, mut healthy: watch::Receiver<bool>) {
-    if healthy.wait_for(|healthy| *healthy).await.is_err() {
-        return;
-    }
-    for query in queries.all() {
-        let Ok(call) = engine.calls.begin(None, "", CHECK) else { return };
-        if let Err(error) = engine.describe(call, Source::Named(query.clone())).await {
-            tracing::error!(query = query.name, %error, "named query does not pass");
-        }
+/// Has PostgreSQL check a named query by describing it.
+struct Checker(Arc<Engine>);
+
+impl Check for Checker {
+    async fn check(&self, query: Arc<NamedQuery>) -> Result<(), Error> {
+        let call = self.0.calls.begin(None, "", CHECK)?;
+        self.0.describe(call, Source::Named(query)).await.map(drop)
     }
 }
 

@@ -1,6 +1,7 @@
 //! From a request to a validated read, without I/O: what is to be run ([`Source`]), with which values
 //! ([`Arguments`]), how its columns arrive ([`Described`]), and the SQL around it ([`sql`]).
 
+pub(crate) mod declared;
 pub(crate) mod named;
 pub(crate) mod param;
 pub(crate) mod request;
@@ -11,7 +12,8 @@ use std::{collections::HashMap, sync::Arc};
 use rowstream_contract::v1::Value;
 
 use self::{
-    named::{Default, NamedQuery},
+    declared::Default,
+    named::NamedQuery,
     sql::Wrapped,
 };
 use crate::{encode::codec::Codec, error::Error};

@@ -18,6 +18,7 @@ use crate::{
     error::{Error, SqlErrorKind},
     plan::{
         self, Column, Described, Source,
+        named::BadFile,
         request::{ReadOptions, Statement},
     },
     stop::Phase,
@@ -248,26 +249,17 @@ fn may_be_outdated(error: &Error) -> bool {
 
 /// A named query that does not parse is the operator's mistake, not the caller's.
 fn of_named_query(source: &Source, error: Error) -> Error {
-    match (source, error) {
-        (Source::Named(query), Error::Sql(sql)) if sql.kind == SqlErrorKind::Statement => {
-            Error::QueryBroken { name: query.name.clone(), message: at_line(&query.sql, &sql.message, sql.position) }
-        }
-        (Source::Named(query), Error::StatementRefused { message, position, .. }) => {
-            Error::QueryBroken { name: query.name.clone(), message: at_line(&query.sql, &message, position) }
-        }
-        (_, error) => error,
-    }
-}
-
-/// A message with the line of a file that it is about.
-fn at_line(content: &str, message: &str, position: Option<usize>) -> String {
-    match position {
-        Some(position) => {
-            let before: String = content.chars().take(position.saturating_sub(1)).collect();
-            format!("line {}: {message}", before.matches('\n').count() + 1)
-        }
-        None => message.to_owned(),
-    }
+    let Source::Named(query) = source else { return error };
+    let (message, position) = match error {
+        Error::Sql(sql) if sql.kind == SqlErrorKind::Statement => (sql.message, sql.position),
+        Error::StatementRefused { message, position, .. } => (message, position),
+        error => return error,
+    };
+    let bad = match position {
+        Some(position) => BadFile::at_position(&query.sql, position, message),
+        None => BadFile::at_line(query.statement_line(), message),
+    };
+    Error::QueryBroken { name: query.name.clone(), bad }
 }
 
 /// Describes a statement for its own sake.
