@@ -21,7 +21,11 @@ use crate::{
     db::{Database, DatabaseConfig, health},
     error::Error,
     layers,
-    plan::{Source, named::NamedQuery, request::RequestPolicy},
+    plan::{
+        Arguments, Source,
+        named::NamedQuery,
+        request::{RequestPolicy, Statement},
+    },
     queries::{
         Folder, Queries,
         follow::{Check, Follower},
@@ -188,7 +192,8 @@ struct Checker(Arc<Engine>);
 impl Check for Checker {
     async fn check(&self, query: Arc<NamedQuery>) -> Result<(), Error> {
         let call = self.0.calls.begin(None, "", CHECK)?;
-        self.0.describe(call, Source::Named(query)).await.map(drop)
+        let statement = Statement { source: Source::Named(query), arguments: Arguments::Positional(Vec::new()) };
+        self.0.describe(call, statement, false).await.map(drop)
     }
 }
 

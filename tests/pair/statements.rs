@@ -650,7 +650,7 @@ async fn every_bad_field_is_named() {
     let row = QueryRowRequest { statement: Some(statement("select 1")), query_id: "ü".to_owned() };
     assert_names(&raw.query_row(row).await.expect_err("query_id"), "query_id");
     assert_names(&raw.query_row(QueryRowRequest::default()).await.expect_err("statement"), "statement");
-    let described = raw.describe_query(DescribeQueryRequest { statement: None }).await;
+    let described = raw.describe_query(DescribeQueryRequest::default()).await;
     assert_names(&described.expect_err("statement"), "statement");
     let page = ListQueriesRequest { page_size: -1, ..ListQueriesRequest::default() };
     assert_names(&raw.list_queries(page).await.expect_err("page_size"), "page_size");

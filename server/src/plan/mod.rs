@@ -2,6 +2,7 @@
 //! ([`Arguments`]), how its columns arrive ([`Described`]), and the SQL around it ([`sql`]).
 
 pub(crate) mod declared;
+pub(crate) mod estimate;
 pub(crate) mod named;
 pub(crate) mod param;
 pub(crate) mod request;
@@ -69,6 +70,15 @@ impl Source {
 pub(crate) enum Arguments {
     Positional(Vec<Value>),
     Named(HashMap<String, Value>),
+}
+
+impl Arguments {
+    pub(crate) fn is_empty(&self) -> bool {
+        match self {
+            Self::Positional(values) => values.is_empty(),
+            Self::Named(values) => values.is_empty(),
+        }
+    }
 }
 
 /// A type as PostgreSQL names it.

@@ -232,7 +232,7 @@ pub(crate) fn wire_column(column: &Column) -> v1::Column {
 }
 
 /// What a DBA sees in `pg_stat_activity`; PostgreSQL cuts it at 63 bytes.
-fn application_name(id: &str, label: &str) -> String {
+pub(super) fn application_name(id: &str, label: &str) -> String {
     let mut name = format!("rowstream {id} {label}");
     name.truncate(63);
     name
@@ -248,7 +248,7 @@ fn may_be_outdated(error: &Error) -> bool {
 }
 
 /// A named query that does not parse is the operator's mistake, not the caller's.
-fn of_named_query(source: &Source, error: Error) -> Error {
+pub(super) fn of_named_query(source: &Source, error: Error) -> Error {
     let Source::Named(query) = source else { return error };
     let (message, position) = match error {
         Error::Sql(sql) if sql.kind == SqlErrorKind::Statement => (sql.message, sql.position),
@@ -260,16 +260,6 @@ fn of_named_query(source: &Source, error: Error) -> Error {
         None => BadFile::at_line(query.statement_line(), message),
     };
     Error::QueryBroken { name: query.name.clone(), bad }
-}
-
-/// Describes a statement for its own sake.
-pub(crate) async fn describe_only(engine: &Engine, call: &Call, source: &Source) -> Result<Arc<Described>, Error> {
-    let name = application_name(&call.id, source.label());
-    let mut session = Session::begin(&engine.database, &call.stop, &name).await?;
-    let described = describe(&mut session, &call.stop, source).await;
-    session.finish().await;
-    let described = described.map_err(|error| of_named_query(source, error))?;
-    Ok(engine.plans.insert(source, described).described)
 }
 
 /// The moment that a duration is measured to, in milliseconds with a fraction, for the log.
