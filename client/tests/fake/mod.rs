@@ -17,9 +17,9 @@ use rowstream_contract::{
     reason::DOMAIN,
     rows::{Batch, RowBatch},
     v1::{
-        CancelQueryRequest, CancelQueryResponse, Column, PlanEstimate, DescribeQueryRequest, DescribeQueryResponse, Header,
-        ListQueriesRequest, ListQueriesResponse, ListValue, NamedQuery, Parameter, QueryRowRequest, QueryRowResponse,
-        Statement, StreamQueryRequest, StreamQueryResponse, Summary, Value,
+        CancelQueryRequest, CancelQueryResponse, Column, DescribeQueryRequest, DescribeQueryResponse, Header,
+        ListQueriesRequest, ListQueriesResponse, ListValue, NamedQuery, Parameter, PlanEstimate, QueryRowRequest,
+        QueryRowResponse, Statement, StreamQueryRequest, StreamQueryResponse, Summary, Value,
         query_service_server::{QueryService, QueryServiceServer},
         statement::Source,
         stream_query_response::Event,

@@ -12,11 +12,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use rowstream_contract::v1::Value;
 
-use self::{
-    declared::Default,
-    named::NamedQuery,
-    sql::Wrapped,
-};
+use self::{declared::Default, named::NamedQuery, sql::Wrapped};
 use crate::{encode::codec::Codec, error::Error};
 
 /// The largest SQL text.

@@ -211,7 +211,10 @@ SELECT 1 -- max_rows: not in the header
         for (content, told) in [
             ("-- descripton: x\nselect 1", format!("line 1: \"descripton\" is not one of {KEYS}")),
             ("\n-- param: x", "line 2: param \"x\" is not of the form: name type [= default] [-- description]".into()),
-            ("-- param: 1x int", "line 1: parameter name \"1x\" is not letters, digits, _ - . after a letter or _".into()),
+            (
+                "-- param: 1x int",
+                "line 1: parameter name \"1x\" is not letters, digits, _ - . after a letter or _".into(),
+            ),
             ("-- param: x int\n-- param: x int", "line 2: parameter \"x\" is declared twice".into()),
             ("-- param: x int =", "line 1: the default after = is missing; write NULL, '' or a value".into()),
             (

@@ -4,11 +4,7 @@ use std::sync::Arc;
 
 use rowstream_contract::v1::{self, statement};
 
-use super::{
-    Arguments, MAX_PARAMETERS, MAX_SQL_BYTES, Source,
-    declared::is_name,
-    named::NamedQuery,
-};
+use super::{Arguments, MAX_PARAMETERS, MAX_SQL_BYTES, Source, declared::is_name, named::NamedQuery};
 use crate::{encode::batch::BatchLimits, error::Error};
 
 /// The size at which a batch closes if the request does not say.

@@ -33,7 +33,8 @@ pub(super) async fn about(
     let mut session = Session::begin(&engine.database, &call.stop, &name).await?;
     let asked = async {
         let described = describe(&mut session, &call.stop, source).await;
-        let described = engine.plans.insert(source, described.map_err(|error| of_named_query(source, error))?).described;
+        let described =
+            engine.plans.insert(source, described.map_err(|error| of_named_query(source, error))?).described;
         let estimate = match estimated {
             true => Some(estimate(&mut session, call, statement, &described).await?),
             false => None,
@@ -61,11 +62,7 @@ async fn estimate(
 }
 
 /// The values to estimate for; `None` if there are none for a parameter that needs one.
-fn values(
-    source: &Source,
-    arguments: &Arguments,
-    described: &Described,
-) -> Result<Option<Vec<plan::Argument>>, Error> {
+fn values(source: &Source, arguments: &Arguments, described: &Described) -> Result<Option<Vec<plan::Argument>>, Error> {
     match plan::arrange(source, arguments, described.parameters.len()) {
         Ok(values) => Ok(Some(values)),
         Err(_) if arguments.is_empty() => Ok(None),
