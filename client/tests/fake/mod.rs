@@ -285,7 +285,11 @@ impl QueryService for Service {
         let request = request.into_inner();
         // As many rows as values were sent.
         let plan_estimate = request.plan_estimate.then(|| PlanEstimate {
-            rows: request.statement.as_ref().map_or(0.0, |statement| statement.named_parameters.len() as f64),
+            rows: request
+                .statement
+                .as_ref()
+                .map_or(0, |statement| u32::try_from(statement.named_parameters.len()).unwrap())
+                .into(),
             width_bytes: 12,
             total_cost: 1.25,
             json: "[{}]".into(),
