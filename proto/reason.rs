@@ -59,7 +59,7 @@ reasons! {
     NoRow => "NO_ROW",
     /// A call with this query id is running already. ALREADY_EXISTS.
     QueryIdInUse => "QUERY_ID_IN_USE",
-    /// The named query's file does not pass PostgreSQL's check. FAILED_PRECONDITION.
+    /// The named query's file is not of the form, or PostgreSQL refuses it. FAILED_PRECONDITION.
     QueryBroken => "QUERY_BROKEN",
     /// A function of the statement raised an exception: SQLSTATE P0001. FAILED_PRECONDITION.
     Raised => "RAISED",

@@ -133,10 +133,23 @@ impl Call {
     /// # Errors
     /// Any failure of the call.
     pub async fn describe(&self) -> Result<Description, Error> {
+        let statement = Statement { source: self.statement.source.clone(), ..Statement::default() };
+        self.ask(DescribeQueryRequest { statement: Some(statement), plan_estimate: false }).await
+    }
+
+    /// As [`describe`](Self::describe), with what PostgreSQL estimates of the plan for the bound values, or for any
+    /// values if none is bound.
+    ///
+    /// # Errors
+    /// Any failure of the call.
+    pub async fn describe_with_plan(&self) -> Result<Description, Error> {
+        self.ask(DescribeQueryRequest { statement: Some(self.statement.clone()), plan_estimate: true }).await
+    }
+
+    async fn ask(&self, request: DescribeQueryRequest) -> Result<Description, Error> {
         let deadline = Deadline::starting_now(self.options.deadline);
         let (mut service, endpoint) = self.client.service();
-        let statement = Statement { source: self.statement.source.clone(), ..Statement::default() };
-        let request = deadline.request(DescribeQueryRequest { statement: Some(statement) });
+        let request = deadline.request(request);
         Description::try_from(deadline.run(&endpoint, service.describe_query(request)).await?.into_inner())
     }
 }

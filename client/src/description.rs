@@ -86,6 +86,8 @@ pub struct Parameter {
     /// What is taken when it is not given, in PostgreSQL's text form; `None` if required.
     #[serde(serialize_with = "default_as_text")]
     pub default_value: Option<Value>,
+    /// What it means; may be empty.
+    pub description: String,
 }
 
 fn default_as_text<S: Serializer>(value: &Option<Value>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -107,6 +109,7 @@ impl TryFrom<v1::Parameter> for Parameter {
             type_oid: parameter.type_oid,
             required: parameter.required,
             default_value: parameter.default_value.map(Value::from_wire),
+            description: parameter.description,
         })
     }
 }
@@ -126,6 +129,8 @@ pub struct NamedQuery {
     pub max_deadline: Option<Duration>,
     /// Its own limit on rows.
     pub max_rows: Option<u64>,
+    /// Its own limit on the size of a batch, in bytes.
+    pub max_batch_bytes: Option<u64>,
 }
 
 impl TryFrom<v1::NamedQuery> for NamedQuery {
@@ -138,6 +143,7 @@ impl TryFrom<v1::NamedQuery> for NamedQuery {
             parameters: parameters(query.parameters)?,
             max_deadline: duration(query.max_deadline)?,
             max_rows: limit(query.max_rows)?,
+            max_batch_bytes: limit(query.max_batch_bytes.into())?,
         })
     }
 }
@@ -157,6 +163,48 @@ pub struct Description {
     pub max_deadline: Option<Duration>,
     /// The named query's own limit on rows.
     pub max_rows: Option<u64>,
+    /// The named query's own limit on the size of a batch, in bytes.
+    pub max_batch_bytes: Option<u64>,
+    /// What PostgreSQL estimates, if [`Call::describe_with_plan`](crate::Call::describe_with_plan) asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan_estimate: Option<PlanEstimate>,
+}
+
+/// What PostgreSQL estimates of the plan that a call would run, from statistics: nothing is counted or run.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct PlanEstimate {
+    /// How many rows come out.
+    pub rows: f64,
+    /// How wide a row is on average, in bytes as PostgreSQL holds it.
+    pub width_bytes: u32,
+    /// The cost until the first row, in PostgreSQL's unit.
+    pub startup_cost: f64,
+    /// The cost until the last row, in PostgreSQL's unit.
+    pub total_cost: f64,
+    /// Whether it is for any values, because none were given.
+    pub generic: bool,
+    /// Parallel workers that the plan asks for.
+    pub parallel_workers: u32,
+    /// The whole plan as `EXPLAIN (FORMAT JSON)` prints it; empty if the server does not show it.
+    pub json: String,
+}
+
+impl TryFrom<v1::PlanEstimate> for PlanEstimate {
+    type Error = Error;
+
+    fn try_from(estimate: v1::PlanEstimate) -> Result<Self, Error> {
+        let figure = |figure: i32| u32::try_from(figure).map_err(Error::protocol);
+        Ok(Self {
+            rows: estimate.rows,
+            width_bytes: figure(estimate.width_bytes)?,
+            startup_cost: estimate.startup_cost,
+            total_cost: estimate.total_cost,
+            generic: estimate.generic,
+            parallel_workers: figure(estimate.parallel_workers)?,
+            json: estimate.json,
+        })
+    }
 }
 
 impl TryFrom<v1::DescribeQueryResponse> for Description {
@@ -169,6 +217,8 @@ impl TryFrom<v1::DescribeQueryResponse> for Description {
             description: response.description,
             max_deadline: duration(response.max_deadline)?,
             max_rows: limit(response.max_rows)?,
+            max_batch_bytes: limit(response.max_batch_bytes.into())?,
+            plan_estimate: response.plan_estimate.map(PlanEstimate::try_from).transpose()?,
         })
     }
 }
@@ -178,9 +228,9 @@ fn parameters(parameters: Vec<v1::Parameter>) -> Result<Vec<Parameter>, Error> {
 }
 
 /// 0 is no limit.
-fn limit(rows: i64) -> Result<Option<u64>, Error> {
-    let rows = u64::try_from(rows).map_err(Error::protocol)?;
-    Ok((rows > 0).then_some(rows))
+fn limit(limit: i64) -> Result<Option<u64>, Error> {
+    let limit = u64::try_from(limit).map_err(Error::protocol)?;
+    Ok((limit > 0).then_some(limit))
 }
 
 /// Reads protobuf's duration, whose type the contract keeps to itself.

@@ -52,7 +52,7 @@ pub use client::{Client, Health};
 pub use decode::{
     Column, ColumnIndex, Columns, DecodeError, FromValue, ListRef, Row, RowBatch, RowRef, ValueError, ValueRef,
 };
-pub use description::{Description, Header, NamedQuery, Parameter, Summary};
+pub use description::{Description, Header, NamedQuery, Parameter, PlanEstimate, Summary};
 pub use error::{Error, ServerError};
 pub use rowstream_contract::reason::Reason;
 pub use stream::RowStream;

@@ -268,9 +268,18 @@ fn queries_describe_health_and_cancel_answer() {
     assert_eq!(json[0]["parameters"][1]["default_value"], "2024-01-01");
 
     let output = expect(&fake.endpoint, &["describe", "--query", "first"], 0, "");
-    let described = "The first.\nat most 30s\nat most 5 rows\nparameters:\n  $1 id int8\n  $2 since date = 2024-01-01\n\
+    let described = "The first.\nat most 30s\nat most 5 rows\nat most 65536 bytes a batch\nparameters:\n  \
+                     $1 id int8  -- the key\n  $2 since date = 2024-01-01\n\
                      columns:\n  id int8\n  name text\n";
     assert_eq!(text(&output.stdout), described);
+    let arguments = ["describe", "--query", "first", "--plan", "-p", "id=1"];
+    let plan = "plan, as PostgreSQL estimates it for these values:\n  1 rows of 12 bytes\n  \
+                cost 0.00 to the first row, 1.25 to the last\n  [{}]\n";
+    assert_eq!(text(&expect(&fake.endpoint, &arguments, 0, "").stdout), format!("{described}{plan}"));
+    let json = expect(&fake.endpoint, &[&arguments[..], &["--format", "json"]].concat(), 0, "");
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!((&json["max_batch_bytes"], &json["plan_estimate"]["rows"]), (&65_536.into(), &1.0.into()));
+    expect(&fake.endpoint, &["describe", "--query", "first", "-p", "id=1"], 64, "--plan");
 
     assert_eq!(text(&expect(&fake.endpoint, &["health"], 0, "").stdout), "SERVING\n");
     assert_eq!(text(&expect(&fake.endpoint, &["cancel", "some-id"], 0, "").stdout), "cancelled\n");

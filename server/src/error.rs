@@ -8,7 +8,10 @@ use std::time::Duration;
 use rowstream_contract::reason::Reason;
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition, PgSeverity};
 
-use crate::stop::{Cause, Stopped};
+use crate::{
+    plan::named::BadFile,
+    stop::{Cause, Stopped},
+};
 
 /// Why a call failed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -23,8 +26,8 @@ pub(crate) enum Error {
     SqlNotAllowed,
     #[error("there is no named query {0:?}; ListQueries tells which there are")]
     UnknownQuery(String),
-    #[error("the file of named query {name:?} does not pass PostgreSQL's check: {message}")]
-    QueryBroken { name: String, message: String },
+    #[error("the file of named query {name:?} is broken: {bad}")]
+    QueryBroken { name: String, bad: BadFile },
     #[error("a call with query_id {0:?} is running already")]
     QueryIdInUse(String),
     #[error("the statement gave no row")]

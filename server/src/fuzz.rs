@@ -8,7 +8,8 @@ use crate::{
     encode::codec::{Codec, TEXT},
     plan::{
         self, Source,
-        named::{NamedQuery, is_name},
+        declared::is_name,
+        named::NamedQuery,
         param::{Fitted, fit},
         request::RequestPolicy,
         sql,
@@ -64,7 +65,7 @@ pub fn request(data: &[u8]) {
     const POLICY: RequestPolicy =
         RequestPolicy { allow_sql: true, max_message_bytes: 4 << 20, max_row_bytes: 128 << 20 };
     let Ok(mut request) = StreamQueryRequest::decode(data) else { return };
-    let Ok(statement) = POLICY.statement(request.statement.take(), |_| None) else { return };
+    let Ok(statement) = POLICY.statement(request.statement.take(), |_| Ok(None)) else { return };
     if let Ok(options) = POLICY.options(&request, &statement.source) {
         assert!(options.max_rows.is_none_or(|rows| rows > 0));
         assert!(options.limits.bytes <= options.limits.message_bytes && options.limits.rows > 0);

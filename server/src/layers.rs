@@ -98,7 +98,10 @@ mod tests {
     use tonic::{Code, Status, server::NamedService, service};
 
     use super::*;
-    use crate::transport::{TransportConfig, run};
+    use crate::{
+        metrics::Metrics,
+        transport::{TransportConfig, run},
+    };
 
     /// A service with a bug.
     #[derive(Clone)]
@@ -135,10 +138,12 @@ mod tests {
             max_connection_streams: 10,
             keepalive_interval: minute,
             keepalive_timeout: minute,
+            tls: None,
         };
-        let routes = stack(service::Routes::new(Broken), 10, Requests::new(1024));
+        let metrics = Metrics::new();
+        let routes = stack(service::Routes::new(Broken), 10, Requests::new(1024), metrics.calls);
         let end = CancellationToken::new();
-        tokio::spawn(run(listener, routes, config, TaskTracker::new(), end.clone(), end.clone()));
+        tokio::spawn(run(listener, routes, config, metrics.connections, TaskTracker::new(), end.clone(), end.clone()));
 
         let client = legacy::Client::builder(TokioExecutor::new()).http2_only(true).build_http::<Body>();
         for (method, code, message) in [("Panic", Code::Internal, "internal error"), ("Fine", Code::Ok, "")] {

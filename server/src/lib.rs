@@ -7,6 +7,7 @@
 
 mod admin;
 mod admission;
+mod background;
 mod config;
 mod cursor;
 mod db;

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::Config,
     db::limits::{Limits, LimitsError},
-    queries::Queries,
+    queries::Folder,
     tls,
 };
 
@@ -36,7 +36,7 @@ pub async fn preflight(config: &Config) -> Checked {
     }
     if let Some(folder) = &args.queries {
         let at = |problem: String| format!("--queries {}: {problem}", folder.display());
-        match Queries::check(folder) {
+        match Folder::new(folder.clone()).problems() {
             Ok(problems) => checked.problems.extend(problems.into_iter().map(at)),
             Err(error) => checked.problems.push(at(error.to_string())),
         }

@@ -2,15 +2,11 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use rowstream_contract::{
-    FILE_DESCRIPTOR_SET,
-    v1::query_service_server::{QueryServiceServer, SERVICE_NAME},
-};
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::timeout};
+use rowstream_contract::{FILE_DESCRIPTOR_SET, v1::query_service_server::QueryServiceServer};
+use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::Routes;
 use tonic_health::{
-    ServingStatus,
     pb::health_server::HealthServer,
     server::{HealthReporter, HealthService},
 };
@@ -18,14 +14,16 @@ use tonic_health::{
 use crate::{
     admin::{self, Admin},
     admission::{Admission, AdmissionConfig},
+    background::{Background, Checker},
     config::{Args, Config},
-    db::{Database, DatabaseConfig, health},
+    db::{Database, DatabaseConfig},
     incoming::Requests,
     layers,
-    metrics::{Metrics, calls::Method},
-    plan::{Source, request::RequestPolicy},
+    metrics::Metrics,
+    plan::request::RequestPolicy,
     preflight,
-    queries::Queries,
+    queries::{Folder, Queries, follow::Follower},
+    reload::Hangups,
     service::{CallPolicy, Queryable},
     shutdown::drain,
     stream::{calls::Calls, engine::Engine, plans::Plans},
@@ -42,8 +40,6 @@ const SPARE_CALLS: usize = 256;
 /// How much longer than a caller may stall PostgreSQL lets a transaction wait: it only has to act if this
 /// program no longer does.
 const IDLE_SLACK: Duration = Duration::from_secs(60);
-/// How long checking one named query may take.
-const CHECK: Duration = Duration::from_secs(10);
 /// How long the last bytes of ended calls have to reach their callers.
 const FLUSH: Duration = Duration::from_millis(400);
 
@@ -72,6 +68,9 @@ pub enum ServeError {
         /// Why.
         source: io::Error,
     },
+    /// SIGHUP cannot be listened to.
+    #[error("signals: {0}")]
+    Signals(io::Error),
     /// The reflection service does not accept the descriptors.
     #[error("reflection: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -85,13 +84,20 @@ pub enum ServeError {
 pub async fn serve(config: Config, listener: TcpListener, shutdown: CancellationToken) -> Result<(), ServeError> {
     let args = &config.args;
     let metrics = Metrics::new();
-    let queries = load_queries(args, &metrics)?;
+    let follower = load_queries(args, &metrics)?;
+    let queries = follower.as_ref().map_or_else(Queries::default, Follower::queries);
+    // Also without anything to reload: a SIGHUP must not end the server.
+    let hangups = Hangups::listen().map_err(ServeError::Signals)?;
     let admin_listener = bind_admin(args).await?;
     let engine = Arc::new(engine(&config, &metrics));
-    let mut background = Background::start(&engine, args.pool_min, &queries, &shutdown, &metrics);
+    let mut background = Background::start(&engine, args.pool_min, &shutdown);
     let refused = preflight::admit(&config, background.healthy.clone(), shutdown.clone());
     let transport = TransportConfig { tls: start_tls(args, &background.end)?, ..transport_config(args) };
-    background.admin = admin_listener.map(|listener| {
+    if let Some(follower) = follower {
+        let check = Checker { engine: engine.clone(), counts: metrics.calls.clone() };
+        background.follow(follower, args.watch_queries, hangups, check);
+    }
+    if let Some(listener) = admin_listener {
         let admin = Admin {
             metrics: metrics.clone(),
             engine: engine.clone(),
@@ -99,8 +105,8 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: Cancellation
             healthy: background.healthy.clone(),
             draining: shutdown.clone(),
         };
-        tokio::spawn(admin::run(listener, Arc::new(admin), background.end.clone()))
-    });
+        background.serve_admin(listener, admin);
+    }
     let service = Queryable {
         engine: engine.clone(),
         queries,
@@ -136,10 +142,10 @@ async fn bind_admin(args: &Args) -> Result<Option<TcpListener>, ServeError> {
     admin::bind(address).await.map(Some).map_err(|source| ServeError::Admin { address, source })
 }
 
-fn load_queries(args: &Args, metrics: &Metrics) -> Result<Queries, ServeError> {
-    let Some(folder) = &args.queries else { return Ok(Queries::default()) };
-    Queries::load(folder, &metrics.queries)
-        .map_err(|source| ServeError::Queries { folder: folder.display().to_string(), source })
+fn load_queries(args: &Args, metrics: &Metrics) -> Result<Option<Follower>, ServeError> {
+    let Some(path) = &args.queries else { return Ok(None) };
+    let failed = |source| ServeError::Queries { folder: path.display().to_string(), source };
+    Follower::start(Folder::new(path.clone()), metrics.queries.clone()).map(Some).map_err(failed)
 }
 
 fn engine(config: &Config, metrics: &Metrics) -> Engine {
@@ -176,77 +182,6 @@ fn request_policy(args: &Args) -> RequestPolicy {
 
 fn bytes(size: bytesize::ByteSize) -> usize {
     usize::try_from(size.as_u64()).unwrap_or(usize::MAX)
-}
-
-/// What runs beside the calls.
-struct Background {
-    health: HealthReporter,
-    /// Whether PostgreSQL answers.
-    healthy: watch::Receiver<bool>,
-    admin: Option<JoinHandle<()>>,
-    end: CancellationToken,
-}
-
-impl Background {
-    fn start(
-        engine: &Arc<Engine>,
-        pool_min: usize,
-        queries: &Queries,
-        shutdown: &CancellationToken,
-        metrics: &Metrics,
-    ) -> Self {
-        let health = HealthReporter::new();
-        let (healthy, watching) = watch::channel(false);
-        let end = CancellationToken::new();
-        tokio::spawn(health::watch(engine.database.clone(), pool_min, healthy, end.clone()));
-        tokio::spawn(report(health.clone(), watching.clone(), shutdown.clone()));
-        tokio::spawn(check_queries(engine.clone(), queries.clone(), watching.clone(), metrics.clone()));
-        Self { health, healthy: watching, admin: None, end }
-    }
-
-    /// Ends it all, the admin port last: it tells how the drain goes on to its end.
-    async fn end(self) {
-        self.end.cancel();
-        if let Some(admin) = self.admin {
-            let _ = admin.await;
-        }
-    }
-}
-
-/// Tells grpc.health.v1 whether PostgreSQL answers; never again once the server is shutting down.
-async fn report(health: HealthReporter, mut healthy: watch::Receiver<bool>, shutdown: CancellationToken) {
-    loop {
-        let serving = *healthy.borrow_and_update() && !shutdown.is_cancelled();
-        let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
-        for service in ["", SERVICE_NAME] {
-            health.set_service_status(service, status).await;
-        }
-        if shutdown.is_cancelled() {
-            return;
-        }
-        tokio::select! {
-            changed = healthy.changed() => if changed.is_err() { return },
-            () = shutdown.cancelled() => {}
-        }
-    }
-}
-
-/// Has PostgreSQL check each named query once it answers, so that the log names the broken ones.
-async fn check_queries(engine: Arc<Engine>, queries: Queries, mut healthy: watch::Receiver<bool>, metrics: Metrics) {
-    if healthy.wait_for(|healthy| *healthy).await.is_err() {
-        return;
-    }
-    let mut broken = 0;
-    for query in queries.all() {
-        let count = metrics.calls.begin(Method::Check);
-        count.of_statement(&query.name);
-        let Ok(call) = engine.calls.begin(None, "", CHECK, &count) else { return };
-        if let Err(error) = engine.describe(call, Source::Named(query.clone())).await {
-            broken += 1;
-            tracing::error!(query = query.name, %error, "named query does not pass");
-        }
-    }
-    metrics.queries.checked(broken);
 }
 
 /// All services under all layers, the outermost first.

@@ -3,6 +3,7 @@
 //! - [`contract`]: hand-written row messages equal the generated ones; the documents name every reason
 //! - [`types`]: every value as psql prints it; parameters of every kind
 //! - [`statements`]: what is run and what is refused; named queries; bad input
+//! - [`named_queries`]: their files changed while the server runs; estimates of plans
 //! - [`streams`]: batches, limits, the first-batch rule, millions of rows in constant memory
 //! - [`round_trips`]: how often the server talks to PostgreSQL for a call
 //! - [`deadlines`]: in every phase, down to PostgreSQL
@@ -25,6 +26,7 @@ mod deadlines;
 mod documents;
 mod drain;
 mod faults;
+mod named_queries;
 mod round_trips;
 mod stalls;
 mod statements;

@@ -312,6 +312,20 @@ fn assert_same(ours: &[u8], theirs: &[u8], sql: &str) {
     panic!("line {at}\nours:   {:?}\ntheirs: {:?}\n{sql:.400}", ours.get(at), theirs.get(at));
 }
 
+/// The values of a type that the running version of PostgreSQL reads.
+fn known(name: &str, values: &[&'static str]) -> Vec<&'static str> {
+    let major = Postgres::shared().major().expect("a version");
+    let mut known = values.to_vec();
+    if name == "interval" && major < 15 {
+        // 14 prints the largest intervals, and does not read them.
+        known.retain(|value| !value.contains("2562047788"));
+    }
+    if name == "interval" && major >= 17 {
+        known.extend(["infinity", "-infinity"]);
+    }
+    known
+}
+
 fn quoted(value: &str) -> String {
     format!("'{}'", value.replace('\'', "''"))
 }
@@ -322,10 +336,10 @@ fn rows_of(type_name: &str, values: &[&str]) -> String {
     format!("{rows}(null)")
 }
 
-async fn assert_scalars_and_arrays(types: &[(&str, &[&str])]) {
+async fn assert_scalars_and_arrays(types: &[(&str, &[&'static str])]) {
     let pair = pair_with_types().await;
     for (name, values) in types {
-        let values = format!("(values {}) as v(x)", rows_of(name, values));
+        let values = format!("(values {}) as v(x)", rows_of(name, &known(name, values)));
         assert_as_psql(&pair, &format!("select x, x as again, null::{name} as nothing from {values}")).await;
         assert_as_psql(
             &pair,
@@ -412,7 +426,10 @@ async fn random_numerics_keep_every_digit() {
     assert_as_psql(&pair, &format!("select unnest('{{{plain}}}'::numeric[]) as x")).await;
     let exponents = joined(2_000, |i| format!("{}e{}", number(i), i % 200).replace("e0", ""));
     assert_as_psql(&pair, &format!("select x, -x as y, x / 3 as z from unnest('{{{exponents}}}'::numeric[]) x")).await;
-    assert_as_psql(&pair, "select 12345::numeric(3, -2) as a, 0.5::numeric(3, 3) as b, 5::numeric(20, 10) as c").await;
+    assert_as_psql(&pair, "select 0.5::numeric(3, 3) as b, 5::numeric(20, 10) as c").await;
+    if Postgres::shared().major().expect("a version") >= 15 {
+        assert_as_psql(&pair, "select 12345::numeric(3, -2) as a").await;
+    }
     let scales = "select round(10.0 ^ e / 7, s) as x from generate_series(-40, 40) e, generate_series(0, 40) s";
     assert_as_psql(&pair, scales).await;
 }
@@ -603,11 +620,12 @@ async fn every_type_is_taken_as_text() {
         if matches!(*name, "aclitem" | "isbn13" | "seg" | "tagged") || name.ends_with("multirange") {
             continue;
         }
+        let values = known(name, values);
         let list = |item: &dyn Fn(usize) -> String| joined(values.len(), item);
         let theirs = format!("select {}", list(&|i| format!("{}::{name} as c{i}", quoted(values[i]))));
         let mut call = pair.client().sql(format!("select {}", list(&|i| format!("${}::{name} as c{i}", i + 1))));
-        for value in *values {
-            call = call.bind(*value);
+        for value in values {
+            call = call.bind(value);
         }
         assert_same(&printed(&call).await, &pair.database.psql_csv(&theirs).expect("psql"), &theirs);
         let null = pair.client().sql(format!("select $1::{name} is null as n")).bind(Value::null()).query_row().await;

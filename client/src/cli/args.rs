@@ -137,6 +137,15 @@ pub(crate) enum Format {
 pub(crate) struct Describe {
     #[command(flatten)]
     pub(crate) source: Source,
+    /// Also show what PostgreSQL estimates of the plan: rows, cost, and with ad-hoc SQL allowed the plan itself
+    #[arg(long)]
+    pub(crate) plan: bool,
+    /// A parameter to estimate for, as in query; without any, the estimate is for any values
+    #[arg(short, long = "param", value_name = "[NAME=]VALUE", allow_hyphen_values = true, requires = "plan")]
+    pub(crate) param: Vec<String>,
+    /// A parameter that is NULL, as in query
+    #[arg(long, value_name = "NAME", requires = "plan")]
+    pub(crate) null: Vec<String>,
     #[command(flatten)]
     pub(crate) format: ListFormat,
 }

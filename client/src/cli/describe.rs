@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use rowstream_client::{Client, Description, NamedQuery, Parameter, sink::Visible};
+use rowstream_client::{Client, Description, NamedQuery, Parameter, PlanEstimate, sink::Visible};
 use serde::Serialize;
 
 use super::{
@@ -12,11 +12,12 @@ use super::{
 };
 
 pub(crate) async fn statement(client: &Client, deadline: Option<Duration>, describe: Describe) -> Result<(), Failure> {
-    let (mut call, sql) = query::source(client, describe.source);
+    let (mut call, sql) = query::with_parameters(client, describe.source, &describe.param, &describe.null)?;
     if let Some(deadline) = deadline {
         call = call.deadline(deadline);
     }
-    let description = call.describe().await.map_err(|error| Failure::Call { error, sql })?;
+    let described = if describe.plan { call.describe_with_plan().await } else { call.describe().await };
+    let description = described.map_err(|error| Failure::Call { error, sql })?;
     match describe.format.format {
         TextOrJson::Text => print(&description_text(&description)),
         TextOrJson::Json => print_json(&description),
@@ -48,15 +49,37 @@ fn description_text(description: &Description) -> String {
     if let Some(rows) = description.max_rows {
         line(format!("at most {rows} rows"));
     }
+    if let Some(bytes) = description.max_batch_bytes {
+        line(format!("at most {bytes} bytes a batch"));
+    }
     line("parameters:".to_owned());
     for parameter in &description.parameters {
-        line(format!("  ${} {}", parameter.position, parameter_text(parameter)));
+        let about = if parameter.description.is_empty() { "" } else { "  -- " };
+        let about = format!("{about}{}", Visible(&parameter.description));
+        line(format!("  ${} {}{about}", parameter.position, parameter_text(parameter)));
     }
     line("columns:".to_owned());
     for column in &description.columns {
         line(format!("  {} {}", Visible(&column.name), Visible(&column.type_name)));
     }
+    if let Some(estimate) = &description.plan_estimate {
+        plan_text(estimate).into_iter().for_each(line);
+    }
     text
+}
+
+fn plan_text(estimate: &PlanEstimate) -> Vec<String> {
+    let whose = if estimate.generic { "for any values" } else { "for these values" };
+    let mut lines = vec![
+        format!("plan, as PostgreSQL estimates it {whose}:"),
+        format!("  {} rows of {} bytes", estimate.rows, estimate.width_bytes),
+        format!("  cost {:.2} to the first row, {:.2} to the last", estimate.startup_cost, estimate.total_cost),
+    ];
+    if estimate.parallel_workers > 0 {
+        lines.push(format!("  {} parallel workers", estimate.parallel_workers));
+    }
+    lines.extend(estimate.json.lines().map(|line| format!("  {}", Visible(line))));
+    lines
 }
 
 /// One query: a signature, and its description below.

@@ -127,11 +127,7 @@ impl Job {
         let path = query.output.filter(|path| path != Path::new("-"));
         let on_terminal = path.is_none() && io::stdout().is_terminal();
         let format = query.format.unwrap_or(if on_terminal { Format::Table } else { Format::Csv });
-        let (mut call, sql) = source(client, query.source);
-        call = match &sql {
-            None => parameters::by_name(call, &query.param, &query.null)?,
-            Some(_) => parameters::by_position(call, &query.param, &query.null)?,
-        };
+        let (mut call, sql) = with_parameters(client, query.source, &query.param, &query.null)?;
         if let Some(deadline) = connection.deadline {
             call = call.deadline(deadline);
         }
@@ -161,13 +157,18 @@ impl Job {
     }
 }
 
-/// The call of a source, and its SQL if it is ad hoc.
-pub(crate) fn source(client: &Client, source: Source) -> (Call, Option<String>) {
+/// The call of a source with its values, and its SQL if it is ad hoc.
+pub(crate) fn with_parameters(
+    client: &Client,
+    source: Source,
+    params: &[String],
+    nulls: &[String],
+) -> Result<(Call, Option<String>), Failure> {
     match (source.name, source.sql) {
-        (Some(name), _) => (client.query(name), None),
+        (Some(name), _) => Ok((parameters::by_name(client.query(name), params, nulls)?, None)),
         (None, sql) => {
             let sql = sql.unwrap_or_default();
-            (client.sql(&sql), Some(sql))
+            Ok((parameters::by_position(client.sql(&sql), params, nulls)?, Some(sql)))
         }
     }
 }

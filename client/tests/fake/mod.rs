@@ -18,8 +18,8 @@ use rowstream_contract::{
     rows::{Batch, RowBatch},
     v1::{
         CancelQueryRequest, CancelQueryResponse, Column, DescribeQueryRequest, DescribeQueryResponse, Header,
-        ListQueriesRequest, ListQueriesResponse, ListValue, NamedQuery, Parameter, QueryRowRequest, QueryRowResponse,
-        Statement, StreamQueryRequest, StreamQueryResponse, Summary, Value,
+        ListQueriesRequest, ListQueriesResponse, ListValue, NamedQuery, Parameter, PlanEstimate, QueryRowRequest,
+        QueryRowResponse, Statement, StreamQueryRequest, StreamQueryResponse, Summary, Value,
         query_service_server::{QueryService, QueryServiceServer},
         statement::Source,
         stream_query_response::Event,
@@ -247,6 +247,7 @@ fn parameters() -> Vec<Parameter> {
         type_oid: 20,
         required: true,
         default_value: None,
+        description: "the key".into(),
     };
     let default_value = Some(Value { kind: Some(Kind::Text("2024-01-01".into())) });
     let since = Parameter {
@@ -256,6 +257,7 @@ fn parameters() -> Vec<Parameter> {
         type_oid: 1082,
         required: false,
         default_value,
+        description: String::new(),
     };
     vec![id, since]
 }
@@ -278,14 +280,29 @@ impl QueryService for Service {
 
     async fn describe_query(
         &self,
-        _: Request<DescribeQueryRequest>,
+        request: Request<DescribeQueryRequest>,
     ) -> Result<Response<DescribeQueryResponse>, Status> {
+        let request = request.into_inner();
+        // As many rows as values were sent.
+        let plan_estimate = request.plan_estimate.then(|| PlanEstimate {
+            rows: request
+                .statement
+                .as_ref()
+                .map_or(0, |statement| u32::try_from(statement.named_parameters.len()).unwrap())
+                .into(),
+            width_bytes: 12,
+            total_cost: 1.25,
+            json: "[{}]".into(),
+            ..PlanEstimate::default()
+        });
         Ok(Response::new(DescribeQueryResponse {
             parameters: parameters(),
             columns: columns(),
             description: "The first.".into(),
             max_deadline: Duration::from_secs(30).try_into().ok(),
             max_rows: 5,
+            plan_estimate,
+            max_batch_bytes: 65_536,
         }))
     }
 

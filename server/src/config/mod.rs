@@ -68,6 +68,16 @@ pub(crate) struct Args {
     #[arg(long, env = "ROWSTREAM_QUERIES", value_name = "DIR")]
     pub(crate) queries: Option<PathBuf>,
 
+    /// Take up changes in that folder while serving; SIGHUP does it in any case
+    #[arg(
+        long,
+        env = "ROWSTREAM_WATCH_QUERIES",
+        default_value_t = true,
+        action = clap::ArgAction::Set,
+        value_name = "BOOL"
+    )]
+    pub(crate) watch_queries: bool,
+
     /// Size that no message passes, unless it holds a single larger row
     #[arg(long, env = "ROWSTREAM_MAX_MESSAGE_BYTES", default_value = "4MiB", value_name = "SIZE")]
     pub(crate) max_message_bytes: ByteSize,

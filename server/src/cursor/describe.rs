@@ -18,6 +18,7 @@ use crate::{
     error::{CallerText, Error, SqlError},
     plan::{
         Column, Described, Source, TypeName,
+        named::BadFile,
         sql::{self, Cast, Wrapped, literal},
     },
     stop::Stop,
@@ -35,7 +36,8 @@ pub(crate) async fn describe(session: &mut Session, stop: &Stop, source: &Source
     {
         let (declares, has) = (query.parameters.len(), parameters.len());
         let message = format!("the file declares {declares} parameters, the statement has {has}");
-        return Err(Error::QueryBroken { name: query.name.clone(), message });
+        let bad = BadFile::at_line(query.statement_line(), message);
+        return Err(Error::QueryBroken { name: query.name.clone(), bad });
     }
     let columns = asking.columns(&plain, &parameters).await?;
     let unknown = parameters.iter().copied().chain(columns.iter().map(|(_, oid)| *oid));
@@ -100,7 +102,10 @@ impl Asking<'_> {
         let oid = |i| pool::text(rows.first()?, i)?.parse().ok();
         let unknown = |i: usize| Error::QueryBroken {
             name: query.name.clone(),
-            message: format!("parameter {:?}: there is no type {:?}", query.parameters[i].name, types[i]),
+            bad: BadFile::at_line(
+                query.parameters[i].line,
+                format!("parameter {:?}: there is no type {:?}", query.parameters[i].name, types[i]),
+            ),
         };
         (0..types.len()).map(|i| oid(i).ok_or_else(|| unknown(i))).collect()
     }

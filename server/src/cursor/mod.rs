@@ -13,6 +13,7 @@
 
 pub(crate) mod bind;
 pub(crate) mod describe;
+pub(crate) mod estimate;
 pub(crate) mod read;
 pub(crate) mod session;
 pub(crate) mod sizing;

@@ -206,6 +206,11 @@ impl Guard {
         Err(Error::DatabaseUnavailable { sqlstate: None, cause })
     }
 
+    /// Has the connection discarded at the end: something is left on it that the next call must not meet.
+    pub(crate) fn discard(&mut self) {
+        self.broken = true;
+    }
+
     /// Runs one step on the connection. If the call is stopped meanwhile, cancels the step in
     /// PostgreSQL, sees it to its end, and answers why the call was stopped.
     ///

@@ -25,6 +25,7 @@ use self::{
     gauges::{Gauges, State},
     names::{DURATIONS, Kind, Metric},
 };
+use crate::queries::Counts;
 
 /// All metrics of a server. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -75,25 +76,24 @@ impl QueryCounts {
         for outcome in ["ok", "failed"] {
             counts.loads.with_label_values(&[outcome]);
         }
-        counts.show(0, 0);
-        counts.checked(0);
+        counts.show(Counts::default());
         counts
     }
 
-    /// The folder was read: so many queries are served, so many files left out.
-    pub(crate) fn loaded(&self, served: usize, left_out: usize) {
-        self.show(served, left_out);
+    /// The folder was read.
+    pub(crate) fn loaded(&self) {
         self.loads.with_label_values(&["ok"]).inc();
     }
 
-    /// PostgreSQL has checked those that are served, and does not accept so many.
-    pub(crate) fn checked(&self, broken: usize) {
-        self.queries.with_label_values(&["broken"]).set(int(broken));
+    /// The folder could not be read; what was read before serves on.
+    pub(crate) fn not_loaded(&self) {
+        self.loads.with_label_values(&["failed"]).inc();
     }
 
-    fn show(&self, served: usize, left_out: usize) {
+    /// How the named queries are now.
+    pub(crate) fn show(&self, Counts { served, broken }: Counts) {
         self.queries.with_label_values(&["served"]).set(int(served));
-        self.queries.with_label_values(&["left_out"]).set(int(left_out));
+        self.queries.with_label_values(&["broken"]).set(int(broken));
     }
 }
 

@@ -113,7 +113,7 @@ metrics! {
         "Times that accepting connections failed for want of file descriptors or memory.";
 
     NAMED_QUERIES: Gauge "rowstream_named_queries" ["state"]
-        "Named queries: served; among them, broken ones that PostgreSQL refuses; and files left out as wrong.";
+        "Named queries that callers find (served), and files whose newest version is broken.";
     NAMED_QUERY_LOADS: Counter "rowstream_named_query_loads_total" ["outcome"]
         "Times that the folder of named queries was read.";
     DRAINING: Gauge "rowstream_draining" []

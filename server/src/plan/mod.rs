@@ -1,6 +1,8 @@
 //! From a request to a validated read, without I/O: what is to be run ([`Source`]), with which values
 //! ([`Arguments`]), how its columns arrive ([`Described`]), and the SQL around it ([`sql`]).
 
+pub(crate) mod declared;
+pub(crate) mod estimate;
 pub(crate) mod named;
 pub(crate) mod param;
 pub(crate) mod request;
@@ -10,10 +12,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use rowstream_contract::v1::Value;
 
-use self::{
-    named::{Default, NamedQuery},
-    sql::Wrapped,
-};
+use self::{declared::Default, named::NamedQuery, sql::Wrapped};
 use crate::{encode::codec::Codec, error::Error};
 
 /// The largest SQL text.
@@ -67,6 +66,15 @@ impl Source {
 pub(crate) enum Arguments {
     Positional(Vec<Value>),
     Named(HashMap<String, Value>),
+}
+
+impl Arguments {
+    pub(crate) fn is_empty(&self) -> bool {
+        match self {
+            Self::Positional(values) => values.is_empty(),
+            Self::Named(values) => values.is_empty(),
+        }
+    }
 }
 
 /// A type as PostgreSQL names it.

@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use rowstream_contract::v1::{self, statement};
 
-use super::{
-    Arguments, MAX_PARAMETERS, MAX_SQL_BYTES, Source,
-    named::{NamedQuery, is_name},
-};
+use super::{Arguments, MAX_PARAMETERS, MAX_SQL_BYTES, Source, declared::is_name, named::NamedQuery};
 use crate::{encode::batch::BatchLimits, error::Error};
 
 /// The size at which a batch closes if the request does not say. Four of them make most of what a stream that is not
@@ -45,14 +42,14 @@ impl RequestPolicy {
     pub(crate) fn statement(
         &self,
         statement: Option<v1::Statement>,
-        find: impl Fn(&str) -> Option<Arc<NamedQuery>>,
+        find: impl Fn(&str) -> Result<Option<Arc<NamedQuery>>, Error>,
     ) -> Result<Statement, Error> {
         let statement = statement.ok_or_else(|| invalid("statement", "is required"))?;
         let source = match statement.source {
             None => return Err(invalid("statement", "needs one of sql and query")),
             Some(statement::Source::Sql(_)) if !self.allow_sql => return Err(Error::SqlNotAllowed),
             Some(statement::Source::Sql(sql)) => Source::Sql(checked_sql(sql)?),
-            Some(statement::Source::Query(name)) => match find(&name) {
+            Some(statement::Source::Query(name)) => match find(&name)? {
                 Some(query) => Source::Named(query),
                 None if is_name(&name) => return Err(Error::UnknownQuery(name)),
                 None => return Err(invalid("statement.query", "is not the name of a query")),
@@ -69,9 +66,9 @@ impl RequestPolicy {
             0 => None,
             rows => Some(rows),
         };
-        let own = match source {
-            Source::Named(query) => query.max_rows,
-            Source::Sql(_) => None,
+        let (own, own_bytes) = match source {
+            Source::Named(query) => (query.max_rows, query.max_batch_bytes),
+            Source::Sql(_) => (None, None),
         };
         let batch_rows = match request.max_batch_rows {
             ..0 => return Err(invalid("max_batch_rows", "is negative; 0 is no limit")),
@@ -83,6 +80,7 @@ impl RequestPolicy {
             bytes => usize::try_from(bytes).map_err(|_| invalid("max_batch_bytes", "is negative; 0 is the default"))?,
         };
         let max_rows = max_rows.into_iter().chain(own).min();
+        let bytes = own_bytes.map_or(bytes, |own| bytes.min(own));
         Ok(ReadOptions { max_rows, limits: self.limits(bytes, batch_rows) })
     }
 
@@ -155,7 +153,7 @@ mod tests {
 
     #[test]
     fn every_bad_field_is_named() {
-        let refusal = |statement| POLICY.statement(statement, |_| None).expect_err("refused").to_string();
+        let refusal = |statement| POLICY.statement(statement, |_| Ok(None)).expect_err("refused").to_string();
         assert_eq!(refusal(None), "statement: is required");
         assert_eq!(refusal(Some(v1::Statement::default())), "statement: needs one of sql and query");
         assert_eq!(refusal(sql(" \n")), "statement.sql: is empty");

@@ -18,11 +18,12 @@ use crate::{
     metrics::calls::{CallCount, CallCounts, Method},
     plan::{
         self, Source,
+        estimate::Estimate,
         named::NamedQuery,
         request::{self, RequestPolicy, Statement},
     },
     queries::Queries,
-    stream::{calls::Call, engine::Engine, read::wire_column},
+    stream::{about::About, calls::Call, engine::Engine, read::wire_column},
 };
 
 /// Sizes of a page of ListQueries: the default and the most.
@@ -145,10 +146,14 @@ impl QueryService for Queryable {
         let (metadata, _, request) = request.into_parts();
         let count = self.counts.begin(Method::DescribeQuery);
         let refused = |error: Error| refusal(&count, &error, "");
-        let Statement { source, .. } = self.statement(request.statement, &count).map_err(refused)?;
+        let statement = self.statement(request.statement, &count).map_err(refused)?;
+        let source = statement.source.clone();
         let call = self.begin(&metadata, "", &source, &count).map_err(refused)?;
         let id = call.id.clone();
-        let described = self.engine.describe(call, source.clone()).await.map_err(|error| status(&error, &id))?;
+        let about = self.engine.describe(call, statement, request.plan_estimate).await;
+        let About { described, estimate } = about.map_err(|error| status(&error, &id))?;
+        // Who may run no SQL is not shown that of the named queries.
+        let shows_plan = self.requests.allow_sql;
         let types = described.parameters.iter().map(|name| (name.short.clone(), name.oid)).collect::<Vec<_>>();
         let about = match &source {
             Source::Named(query) => named(query, &types),
@@ -160,6 +165,8 @@ impl QueryService for Queryable {
             description: about.description,
             max_deadline: about.max_deadline,
             max_rows: about.max_rows,
+            plan_estimate: estimate.map(|estimate| plan_estimate(estimate, shows_plan)),
+            max_batch_bytes: about.max_batch_bytes,
         }))
     }
 
@@ -219,6 +226,7 @@ fn named(query: &NamedQuery, types: &[(String, u32)]) -> v1::NamedQuery {
             type_oid,
             required: declared.default.is_none(),
             default_value: declared.default.as_ref().map(plan::default_value),
+            description: declared.description.clone(),
         }
     });
     v1::NamedQuery {
@@ -227,6 +235,19 @@ fn named(query: &NamedQuery, types: &[(String, u32)]) -> v1::NamedQuery {
         parameters: parameters.collect(),
         max_deadline: query.max_deadline.and_then(|deadline| deadline.try_into().ok()),
         max_rows: query.max_rows.unwrap_or(0),
+        max_batch_bytes: query.max_batch_bytes.and_then(|bytes| bytes.try_into().ok()).unwrap_or(0),
+    }
+}
+
+fn plan_estimate(estimate: Estimate, shows_plan: bool) -> v1::PlanEstimate {
+    v1::PlanEstimate {
+        rows: estimate.rows,
+        width_bytes: estimate.width_bytes,
+        startup_cost: estimate.startup_cost,
+        total_cost: estimate.total_cost,
+        generic: estimate.generic,
+        json: if shows_plan { estimate.json } else { String::new() },
+        parallel_workers: estimate.parallel_workers,
     }
 }
 

@@ -7,20 +7,18 @@ use tokio_stream::StreamExt as _;
 use tokio_util::task::TaskTracker;
 
 use super::{
+    about::{About, about},
     calls::{Call, Calls},
     outbox::{self, Events, Outbox},
     plans::Plans,
-    read::{Measures, Read, describe_only, millis, since},
+    read::{Measures, Read, millis, since},
 };
 use crate::{
     admission::{Admission, Permit},
     db::Database,
     error::Error,
     metrics::calls::Phase,
-    plan::{
-        Described, Source,
-        request::{ReadOptions, Statement},
-    },
+    plan::request::{ReadOptions, Statement},
     stop::{Cause, StopOnDrop, Stopped},
 };
 
@@ -66,8 +64,13 @@ impl Engine {
         self.start(call, statement, options, true).await
     }
 
-    /// Describes a statement.
-    pub(crate) async fn describe(self: &Arc<Self>, mut call: Call, source: Source) -> Result<Arc<Described>, Error> {
+    /// Describes a statement, and has its plan estimated for its arguments if `estimated`.
+    pub(crate) async fn describe(
+        self: &Arc<Self>,
+        mut call: Call,
+        statement: Statement,
+        estimated: bool,
+    ) -> Result<About, Error> {
         let permit = self.admission.enter(&call.stop).await;
         call.count.phase(Phase::Queue, call.started.elapsed());
         let (answer, described) = oneshot::channel();
@@ -76,10 +79,10 @@ impl Engine {
         let engine = self.clone();
         self.tasks.spawn(async move {
             let result = match permit {
-                Ok(_permit) => describe_only(&engine, &call, &source).await,
+                Ok(_permit) => about(&engine, &call, &statement, estimated).await,
                 Err(error) => Err(error),
             };
-            log("describe", &call, source.label(), &Measures::default(), result.as_ref().err());
+            log("describe", &call, statement.source.label(), &Measures::default(), result.as_ref().err());
             let _ = answer.send(result);
         });
         match stop.unless_stopped(described).await? {

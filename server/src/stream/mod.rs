@@ -5,6 +5,7 @@
 //! [`pipeline`] carries rows from the cursor through the encoder into the [`outbox`], whose other end
 //! the caller reads. [`calls`] knows every call by its id, [`plans`] every statement seen before.
 
+pub(crate) mod about;
 pub(crate) mod calls;
 pub(crate) mod engine;
 pub(crate) mod outbox;

@@ -19,6 +19,7 @@ use crate::{
     metrics::calls,
     plan::{
         self, Column, Described, Source,
+        named::BadFile,
         request::{ReadOptions, Statement},
     },
     stop::Phase,
@@ -249,7 +250,7 @@ pub(crate) fn wire_column(column: &Column) -> v1::Column {
 }
 
 /// What a DBA sees in `pg_stat_activity`; PostgreSQL cuts it at 63 bytes.
-fn application_name(id: &str, label: &str) -> String {
+pub(super) fn application_name(id: &str, label: &str) -> String {
     let mut name = format!("rowstream {id} {label}");
     name.truncate(63);
     name
@@ -265,42 +266,18 @@ fn may_be_outdated(error: &Error) -> bool {
 }
 
 /// A named query that does not parse is the operator's mistake, not the caller's.
-fn of_named_query(source: &Source, error: Error) -> Error {
-    match (source, error) {
-        (Source::Named(query), Error::Sql(sql)) if sql.kind == SqlErrorKind::Statement => {
-            Error::QueryBroken { name: query.name.clone(), message: at_line(&query.sql, &sql.message, sql.position) }
-        }
-        (Source::Named(query), Error::StatementRefused { message, position, .. }) => {
-            Error::QueryBroken { name: query.name.clone(), message: at_line(&query.sql, &message, position) }
-        }
-        (_, error) => error,
-    }
-}
-
-/// A message with the line of a file that it is about.
-fn at_line(content: &str, message: &str, position: Option<usize>) -> String {
-    match position {
-        Some(position) => {
-            let before: String = content.chars().take(position.saturating_sub(1)).collect();
-            format!("line {}: {message}", before.matches('\n').count() + 1)
-        }
-        None => message.to_owned(),
-    }
-}
-
-/// Describes a statement for its own sake.
-pub(crate) async fn describe_only(engine: &Engine, call: &Call, source: &Source) -> Result<Arc<Described>, Error> {
-    let name = application_name(&call.id, source.label());
-    let waiting = Instant::now();
-    let session = Session::begin(&engine.database, &call.stop, &name).await;
-    let acquired = session.as_ref().map_or_else(|_| Instant::now(), Session::acquired);
-    call.count.phase(calls::Phase::Connection, acquired - waiting);
-    let mut session = session?;
-    let described = describe(&mut session, &call.stop, source).await;
-    call.count.phase(calls::Phase::Plan, acquired.elapsed());
-    session.finish().await;
-    let described = described.map_err(|error| of_named_query(source, error))?;
-    Ok(engine.plans.insert(source, described).described)
+pub(super) fn of_named_query(source: &Source, error: Error) -> Error {
+    let Source::Named(query) = source else { return error };
+    let (message, position) = match error {
+        Error::Sql(sql) if sql.kind == SqlErrorKind::Statement => (sql.message, sql.position),
+        Error::StatementRefused { message, position, .. } => (message, position),
+        error => return error,
+    };
+    let bad = match position {
+        Some(position) => BadFile::at_position(&query.sql, position, message),
+        None => BadFile::at_line(query.statement_line(), message),
+    };
+    Error::QueryBroken { name: query.name.clone(), bad }
 }
 
 /// The moment that a duration is measured to, in milliseconds with a fraction, for the log.

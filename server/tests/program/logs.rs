@@ -52,7 +52,7 @@ async fn every_call_has_one_line_that_tells_what_it_took() {
     left.get_mut().message().await.expect("a message");
     drop(left);
     client
-        .describe_query(DescribeQueryRequest { statement: Some(statement("select 2")) })
+        .describe_query(DescribeQueryRequest { statement: Some(statement("select 2")), plan_estimate: false })
         .await
         .expect("a description");
 

@@ -4,6 +4,7 @@
 //! - [`settings`]: flags, environment variables, exit statuses
 //! - [`start`]: PostgreSQL that is down when the program starts
 //! - [`signals`]: SIGTERM once and twice, with streams under way
+//! - [`reload`]: SIGHUP, and files of named queries that change
 //! - [`kills`]: what the program leaves to PostgreSQL when it is killed, or when a deadline passes
 //! - [`logs`]: what is in the log, and what never is
 //! - [`metrics`]: the admin port, and what it counts
@@ -17,6 +18,7 @@ mod process;
 mod kills;
 mod logs;
 mod metrics;
+mod reload;
 #[cfg(target_os = "linux")]
 mod resources;
 mod settings;

@@ -165,6 +165,17 @@ impl Postgres {
         self.access.port
     }
 
+    /// PostgreSQL's major version, such as 17.
+    ///
+    /// # Errors
+    ///
+    /// With what psql says.
+    pub fn major(&self) -> Result<u32, Error> {
+        let number = self.psql("postgres", "show server_version_num")?;
+        let failed = || Error::Failed { program: "psql".to_owned(), output: format!("no version: {number}") };
+        number.trim().parse::<u32>().map(|number| number / 10_000).map_err(|_| failed())
+    }
+
     /// The path of one of PostgreSQL's programs, such as `psql` or `pg_dump`.
     #[must_use]
     pub fn bin(&self, name: &str) -> PathBuf {
