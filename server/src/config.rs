@@ -5,7 +5,10 @@ use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 use bytesize::ByteSize;
 use clap::{Parser, ValueEnum};
 
-use crate::db::{self, ConnectOptions};
+use crate::{
+    db::{self, ConnectOptions},
+    plan::table::name::Pattern,
+};
 
 /// Serves PostgreSQL result sets of any size as gRPC streams.
 ///
@@ -32,6 +35,10 @@ pub(crate) struct Args {
     /// Folder of named queries, one .sql file each
     #[arg(long, env = "ROWSTREAM_QUERIES", value_name = "DIR")]
     pub(crate) queries: Option<PathBuf>,
+
+    /// Tables open to reading without SQL, such as public.*, sales.orders or *.lineitem; none by default
+    #[arg(long, env = "ROWSTREAM_TABLES", value_delimiter = ',', value_name = "PATTERN")]
+    pub(crate) tables: Vec<String>,
 
     /// Size that no message passes, unless it holds a single larger row
     #[arg(long, env = "ROWSTREAM_MAX_MESSAGE_BYTES", default_value = "4MiB", value_name = "SIZE")]
@@ -123,6 +130,8 @@ pub(crate) enum LogFormat {
 pub struct Config {
     pub(crate) args: Args,
     pub(crate) database: ConnectOptions,
+    /// Of `--tables`.
+    pub(crate) tables: Vec<Pattern>,
 }
 
 impl fmt::Debug for Config {
@@ -210,7 +219,10 @@ impl Config {
         let Some(database) = db::connect_options(&args.database_url) else {
             return wrong("--database-url is not of the form postgres://user:password@host:port/database".to_owned());
         };
-        Ok(Self { args, database })
+        let pattern =
+            |text: &String| Pattern::parse(text).map_err(|message| ConfigError::Value(format!("--tables: {message}")));
+        let tables = args.tables.iter().map(pattern).collect::<Result<_, _>>()?;
+        Ok(Self { args, database, tables })
     }
 }
 
@@ -239,6 +251,8 @@ mod tests {
             (&["--pool-min", "11"], "--pool-min 11 is more than --pool-max 10"),
             (&["--default-deadline", "2h"], "--default-deadline 2h is more than --max-deadline 1h"),
             (&["--max-message-bytes", "1"], "--max-message-bytes 1 B is not between 64.0 KiB and 2 GiB"),
+            (&["--tables", "orders"], "--tables: \"orders\" has no schema; write public.orders"),
+            (&["--tables", "public.*,a.b.c"], "--tables: \"a.b.c\" has more than two parts"),
             (&["--stall-timeout", "soon"], "write it like 30s, 5m or 1h"),
         ] {
             let message = refusal(args);

@@ -15,6 +15,12 @@ use crate::stop::{Cause, Stopped};
 pub(crate) enum Error {
     #[error("{field}: {message}")]
     InvalidRequest { field: &'static str, message: String },
+    /// As `InvalidRequest`, somewhere inside a table read.
+    #[error("{field}: {message}")]
+    InvalidField { field: String, message: String },
+    /// As `InvalidParameter`, somewhere inside a filter.
+    #[error("{field}: {message}")]
+    InvalidValue { field: String, message: String },
     #[error("parameter {parameter}: {message}")]
     InvalidParameter { parameter: String, message: String },
     #[error("{message}")]
@@ -23,6 +29,8 @@ pub(crate) enum Error {
     SqlNotAllowed,
     #[error("there is no named query {0:?}; ListQueries tells which there are")]
     UnknownQuery(String),
+    #[error("there is no table {0} that is open to reading; ListTables tells which there are")]
+    UnknownTable(String),
     #[error("the file of named query {name:?} does not pass PostgreSQL's check: {message}")]
     QueryBroken { name: String, message: String },
     #[error("a call with query_id {0:?} is running already")]
@@ -165,11 +173,12 @@ impl Error {
     /// The machine-readable reason.
     pub(crate) fn reason(&self) -> Reason {
         match self {
-            Self::InvalidRequest { .. } => Reason::InvalidRequest,
-            Self::InvalidParameter { .. } => Reason::InvalidParameter,
+            Self::InvalidRequest { .. } | Self::InvalidField { .. } => Reason::InvalidRequest,
+            Self::InvalidParameter { .. } | Self::InvalidValue { .. } => Reason::InvalidParameter,
             Self::StatementRefused { .. } => Reason::StatementRefused,
             Self::SqlNotAllowed => Reason::SqlNotAllowed,
             Self::UnknownQuery(_) => Reason::UnknownQuery,
+            Self::UnknownTable(_) => Reason::UnknownTable,
             Self::QueryBroken { .. } => Reason::QueryBroken,
             Self::QueryIdInUse(_) => Reason::QueryIdInUse,
             Self::NoRow => Reason::NoRow,

@@ -24,7 +24,7 @@ use crate::{
     queries::Queries,
     service::{CallPolicy, Queryable},
     shutdown::drain,
-    stream::{calls::Calls, engine::Engine, plans::Plans},
+    stream::{calls::Calls, engine::Engine, plans::Plans, tables::Tables},
     transport::{self, TransportConfig},
 };
 
@@ -112,6 +112,7 @@ fn engine(config: &Config) -> Engine {
             max_buffered_bytes: bytes(args.max_buffered_bytes),
         }),
         plans: Plans::default(),
+        tables: Tables::new(config.tables.clone()),
         calls: Calls::default(),
         tasks: TaskTracker::new(),
         stall_timeout: args.stall_timeout,

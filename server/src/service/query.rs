@@ -11,7 +11,7 @@ use tokio_stream::{Stream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 
-use super::status::status;
+use super::{status::status, table};
 use crate::{
     error::Error,
     layers::REQUEST_ID,
@@ -24,7 +24,7 @@ use crate::{
     stream::{calls::Call, engine::Engine, read::wire_column},
 };
 
-/// Sizes of a page of ListQueries: the default and the most.
+/// Sizes of a page of a list: the default and the most.
 const PAGE: (usize, usize) = (100, 1000);
 
 /// How long calls may take.
@@ -55,15 +55,30 @@ impl Queryable {
 
     /// Begins a call: its id, its one deadline.
     fn begin(&self, metadata: &MetadataMap, query_id: &str, source: &Source) -> Result<Call, Error> {
-        let id = request::query_id(query_id)?;
         let own = match source {
             Source::Named(query) => query.max_deadline,
-            Source::Sql(_) => None,
+            Source::Sql(_) | Source::Table(_) => None,
         };
+        self.begin_for(metadata, query_id, own)
+    }
+
+    fn begin_for(&self, metadata: &MetadataMap, query_id: &str, own: Option<Duration>) -> Result<Call, Error> {
+        let id = request::query_id(query_id)?;
         let asked = asked_timeout(metadata)?.unwrap_or(self.calls.default_deadline);
         let timeout = [Some(asked), own, Some(self.calls.max_deadline)].into_iter().flatten().min();
         let request_id = metadata.get(REQUEST_ID.as_str()).and_then(|id| id.to_str().ok()).unwrap_or_default();
         self.engine.calls.begin(id, request_id, timeout.unwrap_or(asked))
+    }
+}
+
+/// The size of a page as asked for.
+fn page_length(size: i32) -> Result<usize, Error> {
+    match usize::try_from(size) {
+        Ok(0) => Ok(PAGE.0),
+        Ok(size) => Ok(size.min(PAGE.1)),
+        Err(_) => {
+            Err(Error::InvalidRequest { field: "page_size", message: "is negative; 0 is the default".to_owned() })
+        }
     }
 }
 
@@ -130,11 +145,17 @@ impl QueryService for Queryable {
         let Statement { source, .. } = self.statement(request.statement).map_err(|error| status(&error, ""))?;
         let call = self.begin(&metadata, "", &source).map_err(|error| status(&error, ""))?;
         let id = call.id.clone();
+        if let Source::Table(read) = &source {
+            let described = self.engine.describe_table(call, read.clone()).await;
+            return described.map(table::described).map(Response::new).map_err(|error| status(&error, &id));
+        }
         let described = self.engine.describe(call, source.clone()).await.map_err(|error| status(&error, &id))?;
         let types = described.parameters.iter().map(|name| (name.short.clone(), name.oid)).collect::<Vec<_>>();
         let about = match &source {
             Source::Named(query) => named(query, &types),
-            Source::Sql(_) => v1::NamedQuery { parameters: anonymous(&types), ..v1::NamedQuery::default() },
+            Source::Sql(_) | Source::Table(_) => {
+                v1::NamedQuery { parameters: anonymous(&types), ..v1::NamedQuery::default() }
+            }
         };
         Ok(Response::new(v1::DescribeQueryResponse {
             parameters: about.parameters,
@@ -147,20 +168,28 @@ impl QueryService for Queryable {
 
     async fn list_queries(&self, request: Request<v1::ListQueriesRequest>) -> Answer<v1::ListQueriesResponse> {
         let v1::ListQueriesRequest { page_size, page_token } = request.into_inner();
-        let size = match usize::try_from(page_size) {
-            Ok(0) => PAGE.0,
-            Ok(size) => size.min(PAGE.1),
-            Err(_) => {
-                let message = "is negative; 0 is the default".to_owned();
-                return Err(status(&Error::InvalidRequest { field: "page_size", message }, ""));
-            }
-        };
+        let size = page_length(page_size).map_err(|error| status(&error, ""))?;
         let mut page = self.queries.after(&page_token, size + 1);
         let more = page.len() > size;
         page.truncate(size);
         let next_page_token = page.last().filter(|_| more).map_or_else(String::new, |query| query.name.clone());
         let queries = page.iter().map(|query| named(query, &[])).collect();
         Ok(Response::new(v1::ListQueriesResponse { queries, next_page_token }))
+    }
+
+    async fn list_tables(&self, request: Request<v1::ListTablesRequest>) -> Answer<v1::ListTablesResponse> {
+        let (metadata, _, v1::ListTablesRequest { page_size, page_token }) = request.into_parts();
+        let begun = || {
+            if self.draining.is_cancelled() {
+                return Err(Error::Draining);
+            }
+            let page = (page_length(page_size)?, table::after(&page_token)?);
+            Ok((page, self.begin_for(&metadata, "", None)?))
+        };
+        let ((size, after), call) = begun().map_err(|error| status(&error, ""))?;
+        let id = call.id.clone();
+        let tables = self.engine.tables(call, after, size + 1).await.map_err(|error| status(&error, &id))?;
+        Ok(Response::new(table::page(tables, size)))
     }
 
     async fn cancel_query(&self, request: Request<v1::CancelQueryRequest>) -> Answer<v1::CancelQueryResponse> {

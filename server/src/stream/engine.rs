@@ -11,6 +11,7 @@ use super::{
     outbox::{self, Events, Outbox},
     plans::Plans,
     read::{Measures, Read, describe_only, millis, since},
+    tables::{self, Tables},
 };
 use crate::{
     admission::{Admission, Permit},
@@ -19,6 +20,7 @@ use crate::{
     plan::{
         Described, Source,
         request::{ReadOptions, Statement},
+        table::{Table, name::TableName, read::TableRead, render::Rendered},
     },
     stop::StopOnDrop,
 };
@@ -35,6 +37,7 @@ pub(crate) struct Engine {
     pub(crate) database: Database,
     pub(crate) admission: Admission,
     pub(crate) plans: Plans,
+    pub(crate) tables: Tables,
     pub(crate) calls: Calls,
     /// Every task that may hold a connection; the drain waits for them.
     pub(crate) tasks: TaskTracker,
@@ -67,22 +70,58 @@ impl Engine {
 
     /// Describes a statement.
     pub(crate) async fn describe(self: &Arc<Self>, call: Call, source: Source) -> Result<Arc<Described>, Error> {
+        let label = source.label().to_owned();
+        self.ask("describe", label, call, async move |engine, call| describe_only(&engine, &call, &source).await).await
+    }
+
+    /// Describes the read of a table.
+    pub(crate) async fn describe_table(
+        self: &Arc<Self>,
+        call: Call,
+        read: Arc<TableRead>,
+    ) -> Result<(Arc<Table>, Rendered), Error> {
+        let label = read.label.clone();
+        self.ask("describe", label, call, async move |engine, call| tables::describe(&engine, &call, &read).await).await
+    }
+
+    /// At most `count` of the tables that are open, behind the one of that name.
+    pub(crate) async fn tables(
+        self: &Arc<Self>,
+        call: Call,
+        after: TableName,
+        count: usize,
+    ) -> Result<Vec<Table>, Error> {
+        let list = async move |engine: Arc<Self>, call: Arc<Call>| tables::list(&engine, &call, &after, count).await;
+        self.ask("tables", String::new(), call, list).await
+    }
+
+    /// Asks PostgreSQL something, in a task that the caller's going does not drop.
+    async fn ask<T, F>(
+        self: &Arc<Self>,
+        kind: &'static str,
+        label: String,
+        call: Call,
+        question: impl FnOnce(Arc<Self>, Arc<Call>) -> F + Send + 'static,
+    ) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+    {
         let permit = self.admission.enter(&call.stop).await;
-        let (answer, described) = oneshot::channel();
+        let (answer, answered) = oneshot::channel();
         let stop = call.stop.clone();
-        let _stop_on_drop = StopOnDrop(stop.clone());
-        let engine = self.clone();
+        let (engine, call, stop) = (self.clone(), Arc::new(call), StopOnDrop(stop));
         self.tasks.spawn(async move {
             let result = match permit {
-                Ok(_permit) => describe_only(&engine, &call, &source).await,
+                Ok(_permit) => question(engine, call.clone()).await,
                 Err(error) => Err(error),
             };
-            log("describe", &call, source.label(), &Measures::default(), result.as_ref().err());
+            log(kind, &call, &label, &Measures::default(), result.as_ref().err());
             let _ = answer.send(result);
         });
-        match stop.unless_stopped(described).await? {
+        match stop.0.unless_stopped(answered).await? {
             Ok(result) => result,
-            Err(_) => Err(Error::Internal("the describing task ended without an outcome".to_owned())),
+            Err(_) => Err(Error::Internal("the asking task ended without an outcome".to_owned())),
         }
     }
 

@@ -24,6 +24,11 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// Just described.
+    pub(crate) fn new(described: Described) -> Self {
+        Self { described: Arc::new(described), at: Instant::now() }
+    }
+
     pub(crate) fn is_fresh(&self) -> bool {
         self.at.elapsed() < FRESH
     }
@@ -59,7 +64,7 @@ impl Plans {
     }
 
     pub(crate) fn insert(&self, source: &Source, described: Described) -> Plan {
-        let plan = Plan { described: Arc::new(described), at: Instant::now() };
+        let plan = Plan::new(described);
         self.0.insert(key(source), plan.clone());
         plan
     }

@@ -1,0 +1,250 @@
+//! What PostgreSQL's catalog tells of the tables that are open to reading, with the eyes of the server's own
+//! database role: what it may not SELECT is not there.
+
+use sqlx::{AssertSqlSafe, Postgres, Row as _, postgres::PgRow, query::Query};
+
+use super::{describe, session::Session};
+use crate::{
+    error::{CallerText, Error},
+    plan::{
+        TypeName,
+        sql::Cast,
+        table::{
+            Kind, Operator, Operators, Relation, Table, TableColumn,
+            name::{Pattern, TableName},
+        },
+    },
+    stop::Stop,
+};
+
+/// The table of that name, if it is open.
+pub(crate) async fn table(
+    session: &mut Session,
+    stop: &Stop,
+    open: &[Pattern],
+    name: &TableName,
+) -> Result<Option<Table>, Error> {
+    let sql = sql("n.nspname = $4 AND c.relname = $5");
+    let query = with_patterns(sqlx::query(AssertSqlSafe(sql)), open).bind(name.schema.clone()).bind(name.name.clone());
+    Ok(tables(session, stop, query).await?.pop())
+}
+
+/// At most `count` of the open tables behind that name, in order.
+pub(crate) async fn page(
+    session: &mut Session,
+    stop: &Stop,
+    open: &[Pattern],
+    after: &TableName,
+    count: i64,
+) -> Result<Vec<Table>, Error> {
+    let sql = sql("(n.nspname, c.relname) > ($4::name, $5::name) ORDER BY n.nspname, c.relname LIMIT $6");
+    let query = with_patterns(sqlx::query(AssertSqlSafe(sql)), open);
+    let query = query.bind(after.schema.clone()).bind(after.name.clone()).bind(count);
+    tables(session, stop, query).await
+}
+
+/// An expression that changes with every change of the table or of its columns, and is NULL once it is gone.
+pub(super) fn version_of(oid: &str) -> String {
+    format!(
+        "(SELECT v.xmin::text || ':' || COALESCE((SELECT sum(va.xmin::text::bigint) FROM pg_catalog.pg_attribute va
+          WHERE va.attrelid = v.oid AND va.attnum > 0), 0) FROM pg_catalog.pg_class v WHERE v.oid = {oid})"
+    )
+}
+
+type Arguments = sqlx::postgres::PgArguments;
+
+fn with_patterns<'q>(query: Query<'q, Postgres, Arguments>, open: &[Pattern]) -> Query<'q, Postgres, Arguments> {
+    let (schemas, names): (Vec<String>, Vec<String>) = open
+        .iter()
+        .map(|pattern| {
+            let (schema, name) = pattern.likes();
+            (schema.to_owned(), name.to_owned())
+        })
+        .unzip();
+    let exact: Vec<bool> = open.iter().map(Pattern::is_exact).collect();
+    query.bind(schemas).bind(names).bind(exact)
+}
+
+/// One row a column, the tables' columns together; a table without columns is one row.
+async fn tables(
+    session: &mut Session,
+    stop: &Stop,
+    query: Query<'_, Postgres, Arguments>,
+) -> Result<Vec<Table>, Error> {
+    let (connection, guard) = session.split();
+    let rows = guard.run(stop, CallerText::NONE, query.fetch_all(&mut connection.sql)).await?;
+    let mut tables: Vec<Table> = Vec::new();
+    for row in &rows {
+        let read = table_of(row).and_then(|table| Ok((table, column_of(row)?)));
+        let (table, column) = read.map_err(|error| Error::Internal(format!("the catalog's answer: {error}")))?;
+        if tables.last().is_none_or(|last| last.oid != table.oid) {
+            tables.push(table);
+        }
+        if let Some(table) = tables.last_mut() {
+            table.columns.extend(column);
+        }
+    }
+    for table in &mut tables {
+        let readable = table.primary_key.iter().all(|name| table.columns.iter().any(|column| column.name == *name));
+        if !readable {
+            table.primary_key.clear();
+        }
+    }
+    Ok(tables)
+}
+
+fn table_of(row: &PgRow) -> Result<Table, sqlx::Error> {
+    let kind = match row.try_get::<&str, _>("kind")? {
+        "r" => Kind::Table,
+        "p" => Kind::Partitioned,
+        "v" => Kind::View,
+        "m" => Kind::Materialized,
+        _ => Kind::Foreign,
+    };
+    Ok(Table {
+        oid: oid(row, "oid")?,
+        version: row.try_get("version")?,
+        name: TableName { schema: row.try_get("schema")?, name: row.try_get("name")? },
+        kind,
+        estimated_rows: row.try_get("rows")?,
+        comment: row.try_get("comment")?,
+        columns: Vec::new(),
+        primary_key: row.try_get("primary_key")?,
+    })
+}
+
+fn column_of(row: &PgRow) -> Result<Option<TableColumn>, sqlx::Error> {
+    let Some(name) = row.try_get("column")? else { return Ok(None) };
+    let cast = match row.try_get::<&str, _>("cast")? {
+        "array" => Cast::Array,
+        "output" => Cast::Output,
+        _ => Cast::Text,
+    };
+    let type_name =
+        TypeName { oid: oid(row, "type")?, short: row.try_get("short")?, qualified: row.try_get("qualified")? };
+    Ok(Some(TableColumn {
+        name,
+        type_name,
+        cast,
+        nullable: row.try_get("nullable")?,
+        is_array: row.try_get("is_array")?,
+        operators: operators(row)?,
+    }))
+}
+
+fn operators(row: &PgRow) -> Result<Operators, sqlx::Error> {
+    let Some(relations) = row.try_get::<Option<Vec<String>>, _>("relations")? else { return Ok(Operators::new()) };
+    let schemas: Vec<String> = row.try_get("schemas")?;
+    let symbols: Vec<String> = row.try_get("symbols")?;
+    let texts: Vec<bool> = row.try_get("texts")?;
+    let parts = relations.into_iter().zip(schemas).zip(symbols).zip(texts);
+    let operator = |(((relation, schema), symbol), takes_text): (((String, String), String), bool)| {
+        let (_, relation) = Relation::ALL.iter().find(|(known, _)| *known == relation)?;
+        Some((*relation, Operator { schema, symbol, takes_text }))
+    };
+    Ok(parts.filter_map(operator).collect())
+}
+
+fn oid(row: &PgRow, column: &str) -> Result<u32, sqlx::Error> {
+    let oid: i64 = row.try_get(column)?;
+    u32::try_from(oid).map_err(|error| sqlx::Error::Decode(error.into()))
+}
+
+/// The whole question; `which` chooses among the tables that are open.
+///
+/// What a type is compared with is what its default operator classes hold, found as PostgreSQL finds them
+/// (`GetDefaultOpClass`): of the type itself, of the polymorphic type it belongs to, or of one that it is
+/// binary-coercible to, a preferred type first.
+fn sql(which: &str) -> String {
+    format!(
+        r"WITH rel AS MATERIALIZED (
+    SELECT c.oid, n.nspname, c.relname, c.relkind, c.reltuples, c.relhassubclass
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+      AND EXISTS (SELECT FROM unnest($1::text[], $2::text[], $3::bool[]) AS open(schema, name, exact)
+          WHERE n.nspname LIKE open.schema AND c.relname LIKE open.name
+            AND (open.exact OR NOT (n.nspname LIKE 'pg\_%' OR n.nspname = 'information_schema')))
+      AND has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT')
+      AND {which}
+), col AS MATERIALIZED (
+    SELECT a.attrelid, a.attnum, a.attname, base.oid AS type,
+           CASE WHEN r.relkind NOT IN ('r', 'p') THEN NULL
+                WHEN NOT a.attnotnull THEN true
+                WHEN r.relkind = 'r' AND r.relhassubclass THEN NULL
+                WHEN r.relkind = 'p' AND EXISTS (SELECT FROM pg_partition_tree(r.oid) part
+                     JOIN pg_catalog.pg_class f ON f.oid = part.relid WHERE f.relkind = 'f') THEN NULL
+                WHEN EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = r.oid AND k.contype = 'n'
+                     AND NOT k.convalidated AND k.conkey[1] = a.attnum) THEN NULL
+                ELSE false END AS nullable
+    FROM rel r
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
+     AND has_column_privilege(r.oid, a.attnum, 'SELECT')
+    JOIN LATERAL (WITH RECURSIVE up AS (
+            SELECT t.oid, t.typtype, t.typbasetype FROM pg_catalog.pg_type t WHERE t.oid = a.atttypid
+            UNION ALL SELECT t.oid, t.typtype, t.typbasetype FROM up JOIN pg_catalog.pg_type t ON t.oid = up.typbasetype
+            WHERE up.typtype = 'd')
+        SELECT up.oid FROM up WHERE up.typtype <> 'd') AS base ON true
+), typ AS MATERIALIZED (
+    SELECT t.* , t.typoutput = 'array_out'::regproc AS is_array
+    FROM pg_catalog.pg_type t WHERE t.oid IN (SELECT col.type FROM col)
+), same AS MATERIALIZED (
+    SELECT t.oid AS type, k.casttarget AS target FROM typ t JOIN pg_catalog.pg_cast k
+      ON k.castsource = t.oid AND k.castmethod = 'b' AND k.castcontext = 'i'
+    UNION SELECT t.oid, t.oid FROM typ t
+    UNION SELECT t.oid, CASE WHEN t.is_array THEN 'anyarray'::regtype
+                             WHEN t.typtype = 'e' THEN 'anyenum'::regtype
+                             WHEN t.typtype = 'r' THEN 'anyrange'::regtype
+                             WHEN t.typtype = 'm' THEN to_regtype('anymultirange')
+                             WHEN t.typtype = 'c' THEN 'record'::regtype END
+    FROM typ t
+), class AS (
+    SELECT DISTINCT ON (same.type, am.amname) same.type, am.amname, oc.opcfamily, oc.opcintype
+    FROM same JOIN pg_catalog.pg_opclass oc ON oc.opcdefault AND oc.opcintype = same.target
+    JOIN pg_catalog.pg_am am ON am.oid = oc.opcmethod AND am.amname IN ('btree', 'hash')
+    JOIN pg_catalog.pg_type target ON target.oid = same.target
+    ORDER BY same.type, am.amname, same.target = same.type DESC, target.typispreferred DESC, target.oid
+), sorts AS (
+    SELECT DISTINCT ON (class.type, relation) class.type, p.amopopr AS opr,
+           CASE class.amname || p.amopstrategy WHEN 'btree1' THEN '<' WHEN 'btree2' THEN '<=' WHEN 'btree3' THEN '='
+                WHEN 'btree4' THEN '>=' WHEN 'btree5' THEN '>' WHEN 'hash1' THEN '=' END AS relation
+    FROM class JOIN pg_catalog.pg_amop p ON p.amopfamily = class.opcfamily AND p.amoppurpose = 's'
+     AND p.amoplefttype = class.opcintype AND p.amoprighttype = class.opcintype
+    ORDER BY class.type, relation, class.amname
+), likes AS (
+    SELECT DISTINCT ON (same.type, o.oprname) same.type, o.oid AS opr,
+           CASE o.oprname WHEN '~~' THEN 'LIKE' ELSE 'ILIKE' END AS relation
+    FROM same JOIN pg_catalog.pg_operator o ON o.oprname IN ('~~', '~~*') AND o.oprleft = same.target
+     AND o.oprright IN (o.oprleft, 'text'::regtype) AND o.oprleft <> 'bytea'::regtype
+    JOIN pg_catalog.pg_type target ON target.oid = same.target
+    ORDER BY same.type, o.oprname, same.target = same.type DESC, target.typispreferred DESC, target.oid,
+             o.oprright = o.oprleft DESC, o.oid
+), op AS (
+    SELECT every.type, array_agg(every.relation) AS relations, array_agg(n.nspname::text) AS schemas,
+           array_agg(o.oprname::text) AS symbols,
+           array_agg(o.oprright = 'text'::regtype AND every.type <> 'text'::regtype AND every.relation IN ('LIKE', 'ILIKE')) AS texts
+    FROM (SELECT type, opr, relation FROM sorts UNION ALL SELECT type, opr, relation FROM likes
+          UNION ALL SELECT sorts.type, e.oprnegate, '<>' FROM sorts JOIN pg_catalog.pg_operator e ON e.oid = sorts.opr
+          WHERE sorts.relation = '=' AND e.oprnegate <> 0) AS every
+    JOIN pg_catalog.pg_operator o ON o.oid = every.opr JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace
+    WHERE every.relation IS NOT NULL GROUP BY every.type
+)
+SELECT r.oid::bigint AS oid, {version} AS version, r.nspname::text AS schema, r.relname::text AS name,
+       r.relkind::text AS kind,
+       CASE WHEN r.relkind = 'v' OR r.reltuples < 0 THEN -1 ELSE r.reltuples::bigint END AS rows,
+       COALESCE(obj_description(r.oid, 'pg_class'), '') AS comment,
+       ARRAY(SELECT ka.attname::text FROM pg_catalog.pg_index i, unnest(i.indkey) WITH ORDINALITY AS k(attnum, place)
+             JOIN pg_catalog.pg_attribute ka ON ka.attrelid = r.oid AND ka.attnum = k.attnum
+             WHERE i.indrelid = r.oid AND i.indisprimary AND k.place <= i.indnkeyatts ORDER BY k.place) AS primary_key,
+       col.attname::text AS column, col.nullable, t.is_array, t.oid::bigint AS type,
+       {cast} AS cast, ({short})::text AS short, {qualified} AS qualified,
+       op.relations, op.schemas, op.symbols, op.texts
+FROM rel r LEFT JOIN col ON col.attrelid = r.oid LEFT JOIN typ t ON t.oid = col.type
+LEFT JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem
+LEFT JOIN op ON op.type = col.type
+ORDER BY r.nspname, r.relname, col.attnum",
+        version = version_of("r.oid"),
+        cast = describe::CAST,
+        short = describe::SHORT,
+        qualified = describe::QUALIFIED,
+    )
+}
