@@ -37,9 +37,11 @@ mod deadline;
 pub mod decode;
 mod description;
 mod error;
+mod filter;
 mod integrity;
 pub mod sink;
 mod stream;
+mod table;
 mod value;
 
 pub use builder::ClientBuilder;
@@ -50,7 +52,9 @@ pub use decode::{
 };
 pub use description::{Description, Header, NamedQuery, Parameter, Summary};
 pub use error::{Error, ServerError};
+pub use filter::{ColumnRef, Filter, FilterJsonError, col};
 pub use rowstream_contract::reason::Reason;
 pub use stream::RowStream;
+pub use table::{Table, TableKind, TableRead};
 pub use tonic::Code;
 pub use value::Value;

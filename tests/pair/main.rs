@@ -3,6 +3,7 @@
 //! - [`contract`]: hand-written row messages equal the generated ones; the documents name every reason
 //! - [`types`]: every value as psql prints it; parameters of every kind
 //! - [`statements`]: what is run and what is refused; named queries; bad input
+//! - [`table_reads`]: tables without SQL: filters, names, privileges, changes, what is open
 //! - [`streams`]: batches, limits, the first-batch rule, millions of rows in constant memory
 //! - [`round_trips`]: how often the server talks to PostgreSQL for a call
 //! - [`deadlines`]: in every phase, down to PostgreSQL
@@ -24,4 +25,5 @@ mod round_trips;
 mod stalls;
 mod statements;
 mod streams;
+mod table_reads;
 mod types;

@@ -5,6 +5,7 @@
 //! formatting take turns on it, and only writing the output has a thread of its own.
 
 mod args;
+mod conditions;
 mod control;
 mod describe;
 mod exit;
@@ -69,6 +70,7 @@ async fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Query(query) => query::run(&client, &connection, query, &mut interrupts).await,
         Command::Describe(describe) => interrupts.or_end(describe::statement(&client, deadline, describe)).await,
         Command::Queries(format) => interrupts.or_end(within(deadline, describe::queries(&client, format))).await,
+        Command::Tables(format) => interrupts.or_end(within(deadline, describe::tables(&client, format))).await,
         Command::Health => interrupts.or_end(within(deadline, control::health(&client))).await,
         Command::Cancel(cancel) => interrupts.or_end(within(deadline, control::cancel(&client, cancel))).await,
     }

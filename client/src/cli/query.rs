@@ -12,7 +12,8 @@ use rowstream_client::{
 };
 
 use super::{
-    args::{Connection, Format, Query, Source},
+    args::{Connection, Format, Query, Source, TableOptions},
+    conditions,
     failure::Failure,
     interrupt::Interrupts,
     parameters,
@@ -127,8 +128,10 @@ impl Job {
         let path = query.output.filter(|path| path != Path::new("-"));
         let on_terminal = path.is_none() && io::stdout().is_terminal();
         let format = query.format.unwrap_or(if on_terminal { Format::Table } else { Format::Csv });
-        let (mut call, sql) = source(client, query.source);
+        let named = query.source.name.is_some();
+        let (mut call, sql) = source(client, query.source, &query.table_options)?;
         call = match &sql {
+            None if !named => call,
             None => parameters::by_name(call, &query.param, &query.null)?,
             Some(_) => parameters::by_position(call, &query.param, &query.null)?,
         };
@@ -162,14 +165,19 @@ impl Job {
 }
 
 /// The call of a source, and its SQL if it is ad hoc.
-pub(crate) fn source(client: &Client, source: Source) -> (Call, Option<String>) {
-    match (source.name, source.sql) {
-        (Some(name), _) => (client.query(name), None),
-        (None, sql) => {
+pub(crate) fn source(
+    client: &Client,
+    source: Source,
+    options: &TableOptions,
+) -> Result<(Call, Option<String>), Failure> {
+    Ok(match (source.name, source.table, source.sql) {
+        (Some(name), _, _) => (client.query(name), None),
+        (None, Some(table), _) => (conditions::apply(client.table(table), options)?.call(), None),
+        (None, None, sql) => {
             let sql = sql.unwrap_or_default();
             (client.sql(&sql), Some(sql))
         }
-    }
+    })
 }
 
 fn sink(format: Format) -> Box<dyn Sink> {
