@@ -326,7 +326,7 @@ async fn every_kind_of_relation_is_listed_described_and_read() {
          INSERT INTO base (a) SELECT i FROM generate_series(1, 10) i;
          ALTER TABLE base ADD COLUMN gone int; ALTER TABLE base DROP COLUMN gone;
          ANALYZE base;
-         CREATE TABLE child (c int) INHERITS (base); INSERT INTO child (a) VALUES (11);
+         CREATE TABLE child (c int) INHERITS (base); INSERT INTO child (id, a) VALUES (11, 11);
          CREATE TABLE parts (k int NOT NULL, v text, PRIMARY KEY (k)) PARTITION BY RANGE (k);
          CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (0) TO (10);
          CREATE TABLE parts_2 PARTITION OF parts FOR VALUES FROM (10) TO (20);
@@ -477,31 +477,31 @@ async fn what_the_role_may_not_select_is_not_there() {
     let (pair, role) = as_reader().await;
     pair.psql(&format!(
         "CREATE SCHEMA hidden; CREATE TABLE hidden.t (i int); GRANT SELECT ON hidden.t TO {role};
-         CREATE TABLE some (a int PRIMARY KEY, b int, c int); INSERT INTO some VALUES (1, 2, 3); GRANT SELECT (b, c) ON some TO {role};
-         CREATE TABLE none (a int); CREATE TABLE whole (a int); GRANT SELECT ON whole TO {role};
+         CREATE TABLE some_of (a int PRIMARY KEY, b int, c int); INSERT INTO some_of VALUES (1, 2, 3); GRANT SELECT (b, c) ON some_of TO {role};
+         CREATE TABLE nothing (a int); CREATE TABLE whole (a int); GRANT SELECT ON whole TO {role};
          CREATE TABLE writes (a int); GRANT INSERT ON writes TO {role};"
     ));
     let client = pair.client();
     let tables = client.tables().await.expect("tables");
     let names: Vec<_> = tables.iter().map(|table| table.table.as_str()).collect();
-    assert_eq!(names, ["public.some", "public.whole"]);
+    assert_eq!(names, ["public.some_of", "public.whole"]);
     assert!(tables[0].primary_key.is_empty());
-    assert_eq!(csv(&client.table("some")).await.expect("rows"), "b,c\n2,3\n");
+    assert_eq!(csv(&client.table("some_of")).await.expect("rows"), "b,c\n2,3\n");
     for read in [
-        client.table("some").columns(["a"]),
-        client.table("some").filter(col("a").eq(1)),
-        client.table("some").order_by(["a"]),
+        client.table("some_of").columns(["a"]),
+        client.table("some_of").filter(col("a").eq(1)),
+        client.table("some_of").order_by(["a"]),
     ] {
         assert!(refused(&read).await.1.contains("has no column \"a\"; it has: b, c"));
     }
-    for table in ["hidden.t", "none", "writes"] {
+    for table in ["hidden.t", "nothing", "writes"] {
         assert_eq!(refused(&client.table(table)).await.0, Some(Reason::UnknownTable), "{table}");
     }
     // Taken away between two reads.
     assert_eq!(count(&client.table("whole")).await, 0);
-    pair.psql(&format!("REVOKE SELECT ON whole FROM {role}; REVOKE SELECT (c) ON some FROM {role}"));
+    pair.psql(&format!("REVOKE SELECT ON whole FROM {role}; REVOKE SELECT (c) ON some_of FROM {role}"));
     assert_eq!(refused(&client.table("whole")).await.0, Some(Reason::UnknownTable));
-    assert_eq!(csv(&client.table("some")).await.expect("rows"), "b\n2\n");
+    assert_eq!(csv(&client.table("some_of")).await.expect("rows"), "b\n2\n");
     pair.psql(&format!("DROP OWNED BY {role}"));
 }
 

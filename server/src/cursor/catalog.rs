@@ -24,12 +24,15 @@ pub(crate) async fn table(
     open: &[Pattern],
     name: &TableName,
 ) -> Result<Option<Table>, Error> {
-    let sql = sql("n.nspname = $4 AND c.relname = $5");
+    let sql = sql(&format!("{OPEN} AND n.nspname = $4 AND c.relname = $5"));
     let query = with_patterns(sqlx::query(AssertSqlSafe(sql)), open).bind(name.schema.clone()).bind(name.name.clone());
     Ok(tables(session, stop, query).await?.pop())
 }
 
-/// At most `count` of the open tables behind that name, in order.
+/// How many columns end a page: what is asked for at once has a bound.
+pub(crate) const PAGE_COLUMNS: i64 = 10_000;
+
+/// The open tables behind that name, in order: at most `count`, and none behind [`PAGE_COLUMNS`] columns.
 pub(crate) async fn page(
     session: &mut Session,
     stop: &Stop,
@@ -37,7 +40,10 @@ pub(crate) async fn page(
     after: &TableName,
     count: i64,
 ) -> Result<Vec<Table>, Error> {
-    let sql = sql("(n.nspname, c.relname) > ($4::name, $5::name) ORDER BY n.nspname, c.relname LIMIT $6");
+    let sql = sql(&format!(
+        "SELECT * FROM ({OPEN} AND (n.nspname, c.relname) > ($4::name, $5::name)) AS w
+         WHERE w.attributes_before <= {PAGE_COLUMNS} ORDER BY w.nspname, w.relname LIMIT $6"
+    ));
     let query = with_patterns(sqlx::query(AssertSqlSafe(sql)), open);
     let query = query.bind(after.schema.clone()).bind(after.name.clone()).bind(count);
     tables(session, stop, query).await
@@ -108,6 +114,7 @@ fn table_of(row: &PgRow) -> Result<Table, sqlx::Error> {
         kind,
         estimated_rows: row.try_get("rows")?,
         comment: row.try_get("comment")?,
+        attributes: row.try_get("attributes")?,
         columns: Vec::new(),
         primary_key: row.try_get("primary_key")?,
     })
@@ -128,6 +135,7 @@ fn column_of(row: &PgRow) -> Result<Option<TableColumn>, sqlx::Error> {
         cast,
         nullable: row.try_get("nullable")?,
         is_array: row.try_get("is_array")?,
+        from_text: row.try_get("from_text")?,
         operators: operators(row)?,
     }))
 }
@@ -150,42 +158,54 @@ fn oid(row: &PgRow, column: &str) -> Result<u32, sqlx::Error> {
     u32::try_from(oid).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
-/// The whole question; `which` chooses among the tables that are open.
-///
-/// What a type is compared with is what its default operator classes hold, found as PostgreSQL finds them
-/// (`GetDefaultOpClass`): of the type itself, of the polymorphic type it belongs to, or of one that it is
-/// binary-coercible to, a preferred type first.
-fn sql(which: &str) -> String {
-    format!(
-        r"WITH rel AS MATERIALIZED (
-    SELECT c.oid, n.nspname, c.relname, c.relkind, c.reltuples, c.relhassubclass
+/// The relations that are open.
+const OPEN: &str = r"SELECT c.oid, n.nspname, c.relname, c.relkind, c.reltuples, c.relhassubclass, c.relnatts,
+           sum(c.relnatts) OVER (ORDER BY n.nspname, c.relname) - c.relnatts AS attributes_before
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
       AND EXISTS (SELECT FROM unnest($1::text[], $2::text[], $3::bool[]) AS open(schema, name, exact)
           WHERE n.nspname LIKE open.schema AND c.relname LIKE open.name
             AND (open.exact OR NOT (n.nspname LIKE 'pg\_%' OR n.nspname = 'information_schema')))
-      AND has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT')
-      AND {which}
-), col AS MATERIALIZED (
-    SELECT a.attrelid, a.attnum, a.attname, base.oid AS type,
+      AND has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT')";
+
+/// The whole question; `chosen` is the relations it is about, as a SELECT.
+///
+/// What a type is compared with is what its default operator classes hold, found as PostgreSQL finds them
+/// (`GetDefaultOpClass`): of the type itself, of the polymorphic type it belongs to, or of one that it is
+/// binary-coercible to, a preferred type first.
+fn sql(chosen: &str) -> String {
+    format!(
+        r"WITH RECURSIVE rel AS MATERIALIZED ({chosen}
+), tab AS MATERIALIZED (
+    SELECT r.*, {version} AS version, COALESCE(obj_description(r.oid, 'pg_class'), '') AS comment,
+           CASE r.relkind WHEN 'r' THEN NOT r.relhassubclass
+                WHEN 'p' THEN NOT EXISTS (SELECT FROM pg_partition_tree(r.oid) part
+                     JOIN pg_catalog.pg_class f ON f.oid = part.relid WHERE f.relkind = 'f')
+                ELSE false END AS proves,
+           ARRAY(SELECT ka.attname::text FROM pg_catalog.pg_index i, unnest(i.indkey) WITH ORDINALITY AS k(attnum, place)
+                 JOIN pg_catalog.pg_attribute ka ON ka.attrelid = r.oid AND ka.attnum = k.attnum
+                 WHERE i.indrelid = r.oid AND i.indisprimary AND k.place <= i.indnkeyatts ORDER BY k.place) AS primary_key
+    FROM rel r
+), att AS MATERIALIZED (
+    SELECT a.attrelid, a.attnum, a.attname, a.atttypid,
            CASE WHEN r.relkind NOT IN ('r', 'p') THEN NULL
                 WHEN NOT a.attnotnull THEN true
-                WHEN r.relkind = 'r' AND r.relhassubclass THEN NULL
-                WHEN r.relkind = 'p' AND EXISTS (SELECT FROM pg_partition_tree(r.oid) part
-                     JOIN pg_catalog.pg_class f ON f.oid = part.relid WHERE f.relkind = 'f') THEN NULL
-                WHEN EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = r.oid AND k.contype = 'n'
-                     AND NOT k.convalidated AND k.conkey[1] = a.attnum) THEN NULL
+                WHEN NOT r.proves OR EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = r.oid
+                     AND k.contype = 'n' AND NOT k.convalidated AND k.conkey[1] = a.attnum) THEN NULL
                 ELSE false END AS nullable
-    FROM rel r
+    FROM tab r
     JOIN pg_catalog.pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
      AND has_column_privilege(r.oid, a.attnum, 'SELECT')
-    JOIN LATERAL (WITH RECURSIVE up AS (
-            SELECT t.oid, t.typtype, t.typbasetype FROM pg_catalog.pg_type t WHERE t.oid = a.atttypid
-            UNION ALL SELECT t.oid, t.typtype, t.typbasetype FROM up JOIN pg_catalog.pg_type t ON t.oid = up.typbasetype
-            WHERE up.typtype = 'd')
-        SELECT up.oid FROM up WHERE up.typtype <> 'd') AS base ON true
+), base AS (
+    SELECT t.oid AS declared, t.oid, t.typtype, t.typbasetype FROM pg_catalog.pg_type t
+    WHERE t.oid IN (SELECT att.atttypid FROM att)
+    UNION ALL SELECT b.declared, t.oid, t.typtype, t.typbasetype FROM base b
+    JOIN pg_catalog.pg_type t ON t.oid = b.typbasetype WHERE b.typtype = 'd'
+), col AS MATERIALIZED (
+    SELECT att.*, b.oid AS type FROM att JOIN base b ON b.declared = att.atttypid AND b.typtype <> 'd'
 ), typ AS MATERIALIZED (
-    SELECT t.* , t.typoutput = 'array_out'::regproc AS is_array
+    SELECT t.oid, t.typname, t.typnamespace, t.typelem, t.typtype, t.typoutput, t.typdelim,
+           t.typoutput = 'array_out'::regproc AS is_array
     FROM pg_catalog.pg_type t WHERE t.oid IN (SELECT col.type FROM col)
 ), same AS MATERIALIZED (
     SELECT t.oid AS type, k.casttarget AS target FROM typ t JOIN pg_catalog.pg_cast k
@@ -221,24 +241,21 @@ fn sql(which: &str) -> String {
 ), op AS (
     SELECT every.type, array_agg(every.relation) AS relations, array_agg(n.nspname::text) AS schemas,
            array_agg(o.oprname::text) AS symbols,
-           array_agg(o.oprright = 'text'::regtype AND every.type <> 'text'::regtype AND every.relation IN ('LIKE', 'ILIKE')) AS texts
+           array_agg(o.oprright = 'text'::regtype AND every.relation IN ('LIKE', 'ILIKE')) AS texts
     FROM (SELECT type, opr, relation FROM sorts UNION ALL SELECT type, opr, relation FROM likes
           UNION ALL SELECT sorts.type, e.oprnegate, '<>' FROM sorts JOIN pg_catalog.pg_operator e ON e.oid = sorts.opr
           WHERE sorts.relation = '=' AND e.oprnegate <> 0) AS every
     JOIN pg_catalog.pg_operator o ON o.oid = every.opr JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace
     WHERE every.relation IS NOT NULL GROUP BY every.type
 )
-SELECT r.oid::bigint AS oid, {version} AS version, r.nspname::text AS schema, r.relname::text AS name,
-       r.relkind::text AS kind,
+SELECT r.oid::bigint AS oid, r.version, r.nspname::text AS schema, r.relname::text AS name, r.relkind::text AS kind,
        CASE WHEN r.relkind = 'v' OR r.reltuples < 0 THEN -1 ELSE r.reltuples::bigint END AS rows,
-       COALESCE(obj_description(r.oid, 'pg_class'), '') AS comment,
-       ARRAY(SELECT ka.attname::text FROM pg_catalog.pg_index i, unnest(i.indkey) WITH ORDINALITY AS k(attnum, place)
-             JOIN pg_catalog.pg_attribute ka ON ka.attrelid = r.oid AND ka.attnum = k.attnum
-             WHERE i.indrelid = r.oid AND i.indisprimary AND k.place <= i.indnkeyatts ORDER BY k.place) AS primary_key,
+       r.comment, r.primary_key, r.relnatts::bigint AS attributes,
        col.attname::text AS column, col.nullable, t.is_array, t.oid::bigint AS type,
+       t.typtype IN ('c', 'm') OR COALESCE(e.typtype IN ('c', 'm'), false) AS from_text,
        {cast} AS cast, ({short})::text AS short, {qualified} AS qualified,
        op.relations, op.schemas, op.symbols, op.texts
-FROM rel r LEFT JOIN col ON col.attrelid = r.oid LEFT JOIN typ t ON t.oid = col.type
+FROM tab r LEFT JOIN col ON col.attrelid = r.oid LEFT JOIN typ t ON t.oid = col.type
 LEFT JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem
 LEFT JOIN op ON op.type = col.type
 ORDER BY r.nspname, r.relname, col.attnum",

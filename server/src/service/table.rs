@@ -6,6 +6,7 @@ use prost::Message as _;
 use rowstream_contract::v1;
 
 use crate::{
+    cursor::catalog::PAGE_COLUMNS,
     error::Error,
     plan::{
         Column,
@@ -31,6 +32,8 @@ pub(super) fn after(page_token: &str) -> Result<TableName, Error> {
 /// A page of at most `size` tables; one more tells that there are more.
 pub(super) fn page(tables: Vec<Table>, size: usize) -> v1::ListTablesResponse {
     let found = tables.len();
+    // Where so many columns are, the list was cut, and there may be more.
+    let cut = tables.iter().map(|table| table.attributes).sum::<i64>() > PAGE_COLUMNS;
     let (mut page, mut bytes) = (Vec::new(), 0);
     for table in tables.into_iter().take(size).map(told) {
         bytes += table.encoded_len();
@@ -39,7 +42,7 @@ pub(super) fn page(tables: Vec<Table>, size: usize) -> v1::ListTablesResponse {
         }
         page.push(table);
     }
-    let more = page.len() < found;
+    let more = page.len() < found || cut;
     let next_page_token = page.last().filter(|_| more).map_or_else(String::new, |last| last.table.clone());
     v1::ListTablesResponse { tables: page, next_page_token }
 }

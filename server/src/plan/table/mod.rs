@@ -21,6 +21,8 @@ pub(crate) struct Table {
     /// -1 where PostgreSQL has no estimate.
     pub(crate) estimated_rows: i64,
     pub(crate) comment: String,
+    /// Its columns, those included that are dropped or may not be read.
+    pub(crate) attributes: i64,
     /// Those that may be read, in the table's order.
     pub(crate) columns: Vec<TableColumn>,
     pub(crate) primary_key: Vec<String>,
@@ -54,6 +56,9 @@ pub(crate) struct TableColumn {
     pub(crate) nullable: Option<bool>,
     /// The type is an array: several values of it cannot be put into an array.
     pub(crate) is_array: bool,
+    /// A value is bound as text, and cast in the statement: our driver cannot describe parameters of every type
+    /// (multiranges, and what may hold one).
+    pub(crate) from_text: bool,
     pub(crate) operators: Operators,
 }
 

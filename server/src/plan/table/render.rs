@@ -195,7 +195,8 @@ impl Text<'_> {
     /// A parameter of the type that the operator takes.
     fn value(&mut self, column: &TableColumn, relation: Relation, placed: &Placed) {
         let takes_text = column.operators.get(&relation).is_some_and(|operator| operator.takes_text);
-        let parameter = if takes_text { text_type() } else { column.type_name.clone() };
+        let cast = column.from_text && !takes_text;
+        let parameter = if takes_text || cast { text_type() } else { column.type_name.clone() };
         self.parameters.push(parameter);
         self.arguments.push(Argument {
             label: format!("for column {:?}", column.name),
@@ -204,6 +205,10 @@ impl Text<'_> {
         });
         // Writing to a String does not fail.
         let _ = write!(self.sql, "${}", self.parameters.len());
+        if cast {
+            self.push("::");
+            self.push(&column.type_name.qualified);
+        }
     }
 
     fn order(&mut self, index: usize, order: &Order) -> Result<(), Error> {

@@ -34,7 +34,15 @@ fn operators() -> Operators {
 fn column(name: &str, type_name: TypeName) -> TableColumn {
     let is_array = type_name.short.ends_with("[]");
     let operators = if type_name.short == "point" { Operators::new() } else { operators() };
-    TableColumn { name: name.to_owned(), type_name, cast: Cast::Text, nullable: None, is_array, operators }
+    TableColumn {
+        name: name.to_owned(),
+        type_name,
+        cast: Cast::Text,
+        nullable: None,
+        is_array,
+        from_text: false,
+        operators,
+    }
 }
 
 /// A column of each of these types, by turns.
@@ -48,6 +56,7 @@ fn table(name: TableName, columns: &[String]) -> Table {
         kind: TableKind::Table,
         estimated_rows: -1,
         comment: String::new(),
+        attributes: 0,
         columns,
         primary_key: Vec::new(),
     }
