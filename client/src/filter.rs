@@ -36,7 +36,6 @@ impl fmt::Debug for Filter {
 }
 
 /// A column to say something about.
-#[must_use]
 pub fn col(name: impl Into<String>) -> ColumnRef {
     ColumnRef(name.into())
 }

@@ -24,9 +24,10 @@ def postgres(program):
 
 @contextlib.contextmanager
 def server(program, database_url):
-    """Runs rowstream-server with ad-hoc SQL and the named queries beside this file; gives its address."""
+    """Runs rowstream-server with ad-hoc SQL, a table and the named queries beside this file; gives its address."""
     address = f"127.0.0.1:{free_port()}"
-    command = [program, "--database-url", database_url, "--listen", address, "--allow-sql", "--queries", QUERIES, "--log", "warn"]
+    command = [program, "--database-url", database_url, "--listen", address, "--allow-sql", "--queries", QUERIES]
+    command += ["--tables", "pg_catalog.pg_am", "--log", "warn"]
     process = subprocess.Popen(command)
     try:
         yield address

@@ -35,6 +35,7 @@ pub(crate) struct Connection {
 }
 
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant)] // there is one, for as long as the program runs
 pub(crate) enum Command {
     /// Run a query and print its rows
     Query(Query),

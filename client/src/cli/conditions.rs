@@ -18,8 +18,11 @@ Tables:
   with a blank or an operator in its name is put into double quotes.
   --filter takes any condition in the JSON form of the contract's message Filter.";
 
+/// What an operator makes of a column and a value.
+type Condition = fn(ColumnRef, &str) -> Filter;
+
 /// The operators, those first that begin like another.
-const OPERATORS: [(&str, fn(ColumnRef, &str) -> Filter); 12] = [
+const OPERATORS: [(&str, Condition); 12] = [
     ("!~*", |column, value| !column.ilike(value)),
     ("!~", |column, value| !column.like(value)),
     ("~*", |column, value| column.ilike(value)),

@@ -238,7 +238,7 @@ fn sql(chosen: &str) -> String {
     JOIN pg_catalog.pg_type target ON target.oid = same.target
     ORDER BY same.type, o.oprname, same.target = same.type DESC, target.typispreferred DESC, target.oid,
              o.oprright = o.oprleft DESC, o.oid
-), op AS (
+), op AS MATERIALIZED (
     SELECT every.type, array_agg(every.relation) AS relations, array_agg(n.nspname::text) AS schemas,
            array_agg(o.oprname::text) AS symbols,
            array_agg(o.oprright = 'text'::regtype AND every.relation IN ('LIKE', 'ILIKE')) AS texts
@@ -247,17 +247,19 @@ fn sql(chosen: &str) -> String {
           WHERE sorts.relation = '=' AND e.oprnegate <> 0) AS every
     JOIN pg_catalog.pg_operator o ON o.oid = every.opr JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace
     WHERE every.relation IS NOT NULL GROUP BY every.type
+), described AS MATERIALIZED (
+    SELECT t.oid, t.is_array, t.typtype IN ('c', 'm') OR COALESCE(e.typtype IN ('c', 'm'), false) AS from_text,
+           {cast} AS cast, ({short})::text AS short, {qualified} AS qualified,
+           op.relations, op.schemas, op.symbols, op.texts
+    FROM typ t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+    LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem LEFT JOIN op ON op.type = t.oid
 )
 SELECT r.oid::bigint AS oid, r.version, r.nspname::text AS schema, r.relname::text AS name, r.relkind::text AS kind,
        CASE WHEN r.relkind = 'v' OR r.reltuples < 0 THEN -1 ELSE r.reltuples::bigint END AS rows,
        r.comment, r.primary_key, r.relnatts::bigint AS attributes,
-       col.attname::text AS column, col.nullable, t.is_array, t.oid::bigint AS type,
-       t.typtype IN ('c', 'm') OR COALESCE(e.typtype IN ('c', 'm'), false) AS from_text,
-       {cast} AS cast, ({short})::text AS short, {qualified} AS qualified,
-       op.relations, op.schemas, op.symbols, op.texts
-FROM tab r LEFT JOIN col ON col.attrelid = r.oid LEFT JOIN typ t ON t.oid = col.type
-LEFT JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem
-LEFT JOIN op ON op.type = col.type
+       col.attname::text AS column, col.nullable, d.is_array, d.oid::bigint AS type, d.from_text, d.cast, d.short,
+       d.qualified, d.relations, d.schemas, d.symbols, d.texts
+FROM tab r LEFT JOIN col ON col.attrelid = r.oid LEFT JOIN described d ON d.oid = col.type
 ORDER BY r.nspname, r.relname, col.attnum",
         version = version_of("r.oid"),
         cast = describe::CAST,
