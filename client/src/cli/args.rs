@@ -71,22 +71,22 @@ pub(crate) struct Source {
 #[command(next_help_heading = "Options for --table")]
 pub(crate) struct TableOptions {
     /// Columns to read, separated by commas [default: all]
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "table")]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', conflicts_with_all = ["sql", "name"])]
     pub(crate) columns: Vec<String>,
     /// One more column to read, whatever is in its name
-    #[arg(long, value_name = "NAME", requires = "table")]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["sql", "name"])]
     pub(crate) column: Vec<String>,
     /// A condition, such as 'price >= 10'; all of them must hold
-    #[arg(long = "where", value_name = "CONDITION", requires = "table")]
+    #[arg(long = "where", value_name = "CONDITION", conflicts_with_all = ["sql", "name"])]
     pub(crate) conditions: Vec<String>,
     /// A condition in JSON, as the contract's message Filter
-    #[arg(long, value_name = "JSON", requires = "table")]
+    #[arg(long, value_name = "JSON", conflicts_with_all = ["sql", "name"])]
     pub(crate) filter: Vec<String>,
     /// A column to sort by, such as 'price desc nulls last'; the first is the most significant
-    #[arg(long, value_name = "ORDER", requires = "table")]
+    #[arg(long, value_name = "ORDER", conflicts_with_all = ["sql", "name"])]
     pub(crate) order_by: Vec<String>,
     /// Read at most so many rows
-    #[arg(long, value_name = "N", requires = "table", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", conflicts_with_all = ["sql", "name"], value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) limit: Option<u64>,
 }
 
