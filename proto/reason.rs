@@ -41,7 +41,7 @@ macro_rules! reasons {
 reasons! {
     /// A field of the request is missing or out of bounds. INVALID_ARGUMENT.
     InvalidRequest => "INVALID_REQUEST",
-    /// A parameter's value does not fit its type, or their number or names are wrong. INVALID_ARGUMENT.
+    /// A parameter's value, or a filter's, does not fit its type, or the parameters their number or names are wrong. INVALID_ARGUMENT.
     InvalidParameter => "INVALID_PARAMETER",
     /// The text is not exactly one row-returning statement that changes nothing. INVALID_ARGUMENT.
     StatementRefused => "STATEMENT_REFUSED",
@@ -55,6 +55,8 @@ reasons! {
     ReadOnly => "READ_ONLY",
     /// No named query of that name. NOT_FOUND.
     UnknownQuery => "UNKNOWN_QUERY",
+    /// No table of that name is open to reading. NOT_FOUND.
+    UnknownTable => "UNKNOWN_TABLE",
     /// The statement gave no row. NOT_FOUND.
     NoRow => "NO_ROW",
     /// A call with this query id is running already. ALREADY_EXISTS.

@@ -36,6 +36,12 @@ pub(crate) fn status(error: &Error, query_id: &str) -> Status {
         Error::UnknownQuery(name) => {
             details.set_resource_info("named query", name.as_str(), "", "");
         }
+        Error::InvalidField { field, message } | Error::InvalidValue { field, message } => {
+            details.add_bad_request_violation(clipped(field), clipped(message));
+        }
+        Error::UnknownTable(name) => {
+            details.set_resource_info("table", clipped(name), "", "");
+        }
         Error::NoRow => {
             details.set_resource_info("row", "", "", "");
         }
@@ -67,7 +73,7 @@ const fn code(reason: Reason) -> Code {
             Code::InvalidArgument
         }
         Reason::SqlNotAllowed | Reason::InsufficientPrivilege | Reason::ReadOnly => Code::PermissionDenied,
-        Reason::UnknownQuery | Reason::NoRow => Code::NotFound,
+        Reason::UnknownQuery | Reason::UnknownTable | Reason::NoRow => Code::NotFound,
         Reason::QueryIdInUse => Code::AlreadyExists,
         Reason::QueryBroken | Reason::Raised => Code::FailedPrecondition,
         Reason::Conflict | Reason::AdminCancelled | Reason::SchemaChanged | Reason::ConsumerStalled => Code::Aborted,
