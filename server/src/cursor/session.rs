@@ -12,7 +12,7 @@ use std::{
 };
 
 use deadpool::managed::Object;
-use sqlx::{AssertSqlSafe, PgConnection, postgres::PgRow};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, postgres::PgRow};
 use tokio::time::{Instant, timeout};
 
 use super::catalog::version_of;
@@ -192,7 +192,10 @@ impl Session {
             self.guard.control.terminate(self.guard.pid).await;
             self.discard();
         }
-        drop(self.lease.take());
+        if let Some(mut lease) = self.lease.take() {
+            // A large row has made them as large.
+            lease.sql.shrink_buffers();
+        }
     }
 
     fn discard(&mut self) {
