@@ -146,8 +146,11 @@ impl Server {
     pub(crate) async fn assert_whole_pool(&self) {
         const ALL: &str = "select pg_sleep(60) /* all of them */";
         let mut watch = self.watch().await;
-        let holding = join_all((0..self.pool_max).map(|_| {
-            let mut client = self.client();
+        // A connection takes no more calls than --max-connection-streams.
+        let further = (0..self.pool_max / 200).map(|_| self.new_client());
+        let clients: Vec<_> = std::iter::once(self.client()).chain(further).collect();
+        let holding = join_all((0..self.pool_max).map(|i| {
+            let mut client = clients[i % clients.len()].clone();
             async move { client.query_row(row_of(ALL)).await }
         }));
         let all = eventually("the whole pool serves", PATIENCE, async || {
