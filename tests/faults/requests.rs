@@ -1,7 +1,7 @@
 //! Requests that are wrong, too large or never come to an end: refused cheaply, one by one, and the connection and
 //! the server go on.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use futures_util::future::join_all;
 use rowstream_contract::v1::StreamQueryRequest;
@@ -145,37 +145,42 @@ async fn a_connection_that_does_not_get_to_its_preface_is_closed() {
 
 #[tokio::test]
 async fn requests_that_never_end_do_not_keep_others_from_being_served() {
-    // Room for 3 + 256 calls before their answer begins, and as many requests that do not end.
-    let server = Server::start(&["--max-streams", "2", "--max-queue", "1", "--pool-max", "2"]).await;
-    let mut connections = Vec::new();
-    for _ in 0..2 {
-        let mut raw = Raw::connect(server.address).await.expect("a connection");
-        let mut out = Vec::new();
-        for stream in 0..150 {
-            frame(kind::HEADERS, END_HEADERS, stream * 2 + 1, &call(STREAM_QUERY), &mut out);
-            // The beginning of a message of a hundred bytes.
-            frame(kind::DATA, 0, stream * 2 + 1, &[0, 0, 0, 0, 100, 10], &mut out);
-        }
-        raw.write(&out).await.expect("sent");
-        connections.push(raw);
+    const REQUESTS: u32 = 300;
+    // Room for so many calls before their answer begins: two streams, one in line, and 256 others.
+    const ROOM: u32 = 2 + 1 + 256;
+    let limits = ["--max-streams", "2", "--max-queue", "1", "--pool-max", "2", "--max-connection-streams", "300"];
+    let server = Server::start(&limits).await;
+    let mut raw = Raw::connect(server.address).await.expect("a connection");
+    let mut out = Vec::new();
+    for stream in 0..REQUESTS {
+        frame(kind::HEADERS, END_HEADERS, stream * 2 + 1, &call(STREAM_QUERY), &mut out);
+        // The beginning of a message of a hundred bytes.
+        frame(kind::DATA, 0, stream * 2 + 1, &[0, 0, 0, 0, 100, 10], &mut out);
     }
+    raw.write(&out).await.expect("sent");
+    // Whoever asks before the last of them has arrived takes a place, and leaves it free for the next who asks.
+    let mut ended = BTreeSet::new();
+    until_ended(&mut raw, &mut ended, REQUESTS - ROOM).await;
     let refused = async || {
         let refused = server.client().query_row(row_of("select 1")).await.err();
         refused.is_some_and(|status| outcome(&status) == is(Code::ResourceExhausted, "OVERLOADED"))
     };
-    eventually("the server has no more room", PATIENCE, refused).await;
+    assert!(refused().await, "the server has no more room");
     let again = eventually("the server serves again", PATIENCE, async || !refused().await).await;
     println!("the server served again after {again:.1?}");
     // Each of them is told.
-    let ends = connections.iter_mut().map(|raw| async {
-        for _ in 0..150 {
-            let end = raw.receive_until(ends_stream);
-            timeout(PATIENCE, end).await.expect("an answer in time").expect("the connection lives");
-        }
-    });
-    join_all(ends).await;
-    drop(connections);
+    until_ended(&mut raw, &mut ended, REQUESTS).await;
+    drop(raw);
     server.assert_settled().await;
+}
+
+/// Waits until so many streams have been ended. One that is answered before its request has come may be reset too.
+async fn until_ended(raw: &mut Raw, ended: &mut BTreeSet<u32>, count: u32) {
+    while ended.len() < count as usize {
+        let end = raw.receive_until(ends_stream);
+        let end = timeout(PATIENCE, end).await.expect("an answer in time").expect("the connection lives");
+        ended.insert(end.stream);
+    }
 }
 
 #[tokio::test]
