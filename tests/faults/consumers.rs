@@ -1,11 +1,15 @@
 //! Consumers that are slow or stand still, by the hundred: memory for each is small and constant, none reads ahead,
 //! and each loses its connection in time (figures 1 and 2).
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use futures_util::future::join_all;
 use rowstream_contract::v1::stream_query_response::Event;
 use rowstream_testkit::{PATIENCE, Postgres, eventually};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 use tonic::Code;
 
 use crate::{
@@ -17,6 +21,8 @@ use crate::{
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1 << 20;
+/// A batch of the default size, and how far its last row may run over.
+const BATCH: u64 = 98 * KIB;
 /// Rows of a kilobyte each, 20 MB: more than all buffers between the server and a consumer that does not read.
 const WIDE: &str = "select i, repeat('row-data-7f3a ', 72) from generate_series(1, 20000) i";
 
@@ -28,6 +34,17 @@ fn roomy() -> &'static Postgres {
 
 async fn server(flags: &[&str]) -> Server {
     Server::over(roomy().create_database().expect("a database"), flags).await
+}
+
+/// One metric, all its labels together.
+async fn metric(admin: SocketAddr, name: &str) -> u64 {
+    let mut socket = TcpStream::connect(admin).await.expect("the admin port");
+    let request = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    socket.write_all(request).await.expect("sent");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.expect("an answer");
+    let samples = answer.lines().filter(|line| line.starts_with(name));
+    samples.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
 }
 
 /// Opens streams, each on a connection of its own, takes nothing, and waits until none of them moves.
@@ -115,14 +132,17 @@ async fn stalled_streams_queued_calls_and_idle_connections_take_little() {
 async fn a_consumer_of_a_kilobyte_a_second_keeps_the_server_two_batches_ahead() {
     // Ten gigabytes, of which nothing is on a disk.
     const HUGE: &str = "select i, repeat('row-data-7f3a ', 72) from generate_series(1, 10000000) i";
-    let server = server(&["--stall-timeout", "10m", "--default-deadline", "1h"]).await;
+    let flags = ["--stall-timeout", "10m", "--default-deadline", "1h", "--admin-listen", "127.0.0.1:0"];
+    let server = server(&flags).await;
+    let admin = server.admin();
     drop(read(open(&server.new_client(), &rows(50_000)).await).await);
     let before = server.program.memory();
+    let handed_over = metric(admin, "rowstream_row_bytes_sent_total").await;
     let mut raw = Raw::with_window(server.address, 1024).await.expect("a connection");
     let request = crate::calls::stream_of(HUGE);
     raw.send_call(1, crate::frames::STREAM_QUERY, &crate::frames::message(&request)).await.expect("sent");
     let seconds = Size::asked().count(5, 120);
-    let (mut received, mut most) = (0, before);
+    let (mut received, mut most, mut ahead, mut waiting) = (0, before, 0, 0);
     for _ in 0..seconds {
         // A kilobyte, and room for the next one.
         let mut taken = 0;
@@ -139,20 +159,25 @@ async fn a_consumer_of_a_kilobyte_a_second_keeps_the_server_two_batches_ahead() 
         raw.write(&out).await.expect("the connection lives");
         tokio::time::sleep(Duration::from_secs(1)).await;
         most = most.max(server.program.memory());
+        let sent = metric(admin, "rowstream_row_bytes_sent_total").await - handed_over;
+        ahead = ahead.max(sent.saturating_sub(received));
+        waiting = waiting.max(metric(admin, "rowstream_row_memory_bytes").await);
     }
-    // How far the cursor is, PostgreSQL knows: it has made as many rows as were fetched.
-    let fetched = server.program.memory();
     let delta = most.saturating_sub(before);
     figure(
         2,
         delta <= 4 * MIB,
         format!(
-            "{received} bytes in {seconds} s of 10 GB: resident {} KiB before, {} KiB more at most, {} KiB in the end",
+            "{received} bytes in {seconds} s of 10 GB: resident {} KiB before, {} KiB more at most; {} KiB handed over \
+             and not received at most, {} KiB in line",
             before / KIB,
             delta / KIB,
-            fetched.saturating_sub(before) / KIB
+            ahead / KIB,
+            waiting / KIB
         ),
     );
+    // The one that the transport is sending, and the one that waits for it; then what waits or is being made.
+    assert!(ahead <= 2 * BATCH && waiting <= 2 * BATCH, "{ahead} bytes ahead, memory for {waiting}");
     assert!(delta <= 16 * MIB, "resident memory grew by {delta} bytes");
     drop(raw);
     server.assert_settled().await;

@@ -104,6 +104,13 @@ impl Server {
         self.database.psql(sql).expect(sql)
     }
 
+    /// Where `--admin-listen 127.0.0.1:0` has led to.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        let log = self.program.log();
+        let line = log.iter().find(|line| line.message() == "admin listening").expect("an admin port");
+        line.text("address").parse().expect("an address")
+    }
+
     /// What the health service says of the whole server; `None` if nobody answers.
     pub(crate) async fn health(&self) -> Option<ServingStatus> {
         let mut health = HealthClient::with_origin(http(), origin(self.address));
