@@ -12,8 +12,12 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const PROTOS: [&str; 3] =
-    ["rowstream/v1/query_service.proto", "rowstream/v1/result.proto", "rowstream/v1/statement.proto"];
+const PROTOS: [&str; 4] = [
+    "rowstream/v1/query_service.proto",
+    "rowstream/v1/result.proto",
+    "rowstream/v1/statement.proto",
+    "rowstream/v1/table.proto",
+];
 
 /// Messages that `proto/rows.rs` writes by hand.
 const BY_HAND: [&str; 3] = ["Row", "RowBatch", "Batch"];

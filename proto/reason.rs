@@ -2,6 +2,8 @@
 //!
 //! `docs/errors.md` explains each to a reader; a test holds the two together.
 
+use tonic::Code;
+
 /// The domain of every `ErrorInfo` of ours.
 pub const DOMAIN: &str = "rowstream";
 
@@ -41,7 +43,7 @@ macro_rules! reasons {
 reasons! {
     /// A field of the request is missing or out of bounds. INVALID_ARGUMENT.
     InvalidRequest => "INVALID_REQUEST",
-    /// A parameter's value does not fit its type, or their number or names are wrong. INVALID_ARGUMENT.
+    /// A parameter's value, or a filter's, does not fit its type, or the parameters their number or names are wrong. INVALID_ARGUMENT.
     InvalidParameter => "INVALID_PARAMETER",
     /// The text is not exactly one row-returning statement that changes nothing. INVALID_ARGUMENT.
     StatementRefused => "STATEMENT_REFUSED",
@@ -55,6 +57,8 @@ reasons! {
     ReadOnly => "READ_ONLY",
     /// No named query of that name. NOT_FOUND.
     UnknownQuery => "UNKNOWN_QUERY",
+    /// No table of that name is open to reading. NOT_FOUND.
+    UnknownTable => "UNKNOWN_TABLE",
     /// The statement gave no row. NOT_FOUND.
     NoRow => "NO_ROW",
     /// A call with this query id is running already. ALREADY_EXISTS.
@@ -115,6 +119,30 @@ pub mod metadata {
     pub const ROW: &str = "row";
     /// The name of the column concerned.
     pub const COLUMN: &str = "column";
+}
+
+/// A gRPC code by the name that gRPC gives it.
+#[must_use]
+pub const fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use rowstream_contract::v1::{DescribeQueryRequest, QueryRowRequest, Statement, S
 
 use crate::{Client, Columns, Description, Error, Row, RowBatch, RowStream, Value, deadline::Deadline};
 
-/// A statement and how to run it; made by [`Client::query`] and [`Client::sql`]. Can be cloned and
-/// sent many times.
+/// A statement and how to run it; made by [`Client::query`], [`Client::sql`] and
+/// [`TableRead::call`](crate::TableRead::call). Can be cloned and sent many times.
 #[derive(Clone)]
 #[must_use = "a call does nothing until it is sent"]
 pub struct Call {
@@ -32,6 +32,7 @@ impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let query = match &self.statement.source {
             Some(Source::Query(name)) => name,
+            Some(Source::Table(read)) => &read.table,
             _ => "(sql)",
         };
         f.debug_struct("Call").field("query", &query).field("options", &self.options).finish_non_exhaustive()

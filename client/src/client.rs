@@ -3,12 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use rowstream_contract::v1::{
-    CancelQueryRequest, ListQueriesRequest, query_service_client::QueryServiceClient, statement::Source,
+    CancelQueryRequest, ListQueriesRequest, ListTablesRequest, query_service_client::QueryServiceClient,
+    statement::Source,
 };
 use tonic::{Code, transport::Channel};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
-use crate::{Call, ClientBuilder, Error, NamedQuery, channel::Channels, deadline::Deadline};
+use crate::{Call, ClientBuilder, Error, NamedQuery, Table, TableRead, channel::Channels, deadline::Deadline};
 
 /// The service whose health is asked for.
 const SERVICE: &str = "rowstream.v1.QueryService";
@@ -59,6 +60,36 @@ impl Client {
     /// must allow it.
     pub fn sql(&self, sql: impl Into<String>) -> Call {
         Call::new(self.clone(), Source::Sql(sql.into()))
+    }
+
+    /// A read of a table, without SQL: `schema.table`, or `table` in schema `public`. The server must have
+    /// opened it.
+    pub fn table(&self, table: impl Into<String>) -> TableRead {
+        TableRead::new(self.clone(), table.into())
+    }
+
+    /// All tables that the server has opened, ordered by schema and name, with a default deadline of 10 s
+    /// for the whole.
+    ///
+    /// # Errors
+    /// Any failure of the call; [`Error::Protocol`] if the pages do not end.
+    pub async fn tables(&self) -> Result<Vec<Table>, Error> {
+        let deadline = Deadline::starting_now(Some(CONTROL_TIMEOUT));
+        let (mut tables, mut page_token) = (Vec::new(), String::new());
+        loop {
+            let (mut service, endpoint) = self.service();
+            let request = deadline.request(ListTablesRequest { page_size: 0, page_token: page_token.clone() });
+            let page = deadline.run(&endpoint, service.list_tables(request)).await?.into_inner();
+            let empty = page.tables.is_empty();
+            tables.extend(page.tables.into_iter().map(Table::from));
+            if page.next_page_token.is_empty() {
+                return Ok(tables);
+            }
+            if empty || page.next_page_token == page_token {
+                return Err(Error::protocol("the pages of the list of tables do not advance"));
+            }
+            page_token = page.next_page_token;
+        }
     }
 
     /// All named queries, ordered by name, with a default deadline of 10 s for the whole.

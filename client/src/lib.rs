@@ -40,9 +40,11 @@ mod deadline;
 pub mod decode;
 mod description;
 mod error;
+mod filter;
 mod integrity;
 pub mod sink;
 mod stream;
+mod table;
 mod tls;
 mod value;
 
@@ -54,7 +56,9 @@ pub use decode::{
 };
 pub use description::{Description, Header, NamedQuery, Parameter, PlanEstimate, Summary};
 pub use error::{Error, ServerError};
+pub use filter::{ColumnRef, Filter, FilterJsonError, col};
 pub use rowstream_contract::reason::Reason;
 pub use stream::RowStream;
+pub use table::{Table, TableKind, TableRead};
 pub use tonic::Code;
 pub use value::Value;

@@ -18,7 +18,7 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    /// Serves a database, with ad-hoc SQL and the named queries of `examples/queries`.
+    /// Serves a database, with ad-hoc SQL, the demo's tables and the named queries of `examples/queries`.
     pub(crate) async fn start(database_url: &str, listen: SocketAddr) -> Result<Self> {
         let listener = match TcpListener::bind(listen).await {
             Ok(listener) => listener,
@@ -26,7 +26,8 @@ impl Serving {
         };
         let address = listener.local_addr()?;
         let listen = address.to_string();
-        let arguments = ["--database-url", database_url, "--listen", &listen, "--allow-sql", "--queries", QUERIES];
+        let open = ["--allow-sql", "--tables", "tpch.*", "--queries", QUERIES];
+        let arguments = [&["--database-url", database_url, "--listen", &listen][..], &open].concat();
         let config = Config::try_from_args(arguments)?;
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(serve(config, listener, shutdown.clone()));

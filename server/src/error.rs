@@ -18,6 +18,12 @@ use crate::{
 pub(crate) enum Error {
     #[error("{field}: {message}")]
     InvalidRequest { field: &'static str, message: String },
+    /// As `InvalidRequest`, somewhere inside a table read.
+    #[error("{field}: {message}")]
+    InvalidField { field: String, message: String },
+    /// As `InvalidParameter`, somewhere inside a filter.
+    #[error("{field}: {message}")]
+    InvalidValue { field: String, message: String },
     #[error("parameter {parameter}: {message}")]
     InvalidParameter { parameter: String, message: String },
     #[error("{message}")]
@@ -26,6 +32,8 @@ pub(crate) enum Error {
     SqlNotAllowed,
     #[error("there is no named query {0:?}; ListQueries tells which there are")]
     UnknownQuery(String),
+    #[error("there is no table {0} that is open to reading; ListTables tells which there are")]
+    UnknownTable(String),
     #[error("the file of named query {name:?} is broken: {bad}")]
     QueryBroken { name: String, bad: BadFile },
     #[error("a call with query_id {0:?} is running already")]
@@ -168,11 +176,12 @@ impl Error {
     /// The machine-readable reason.
     pub(crate) fn reason(&self) -> Reason {
         match self {
-            Self::InvalidRequest { .. } => Reason::InvalidRequest,
-            Self::InvalidParameter { .. } => Reason::InvalidParameter,
+            Self::InvalidRequest { .. } | Self::InvalidField { .. } => Reason::InvalidRequest,
+            Self::InvalidParameter { .. } | Self::InvalidValue { .. } => Reason::InvalidParameter,
             Self::StatementRefused { .. } => Reason::StatementRefused,
             Self::SqlNotAllowed => Reason::SqlNotAllowed,
             Self::UnknownQuery(_) => Reason::UnknownQuery,
+            Self::UnknownTable(_) => Reason::UnknownTable,
             Self::QueryBroken { .. } => Reason::QueryBroken,
             Self::QueryIdInUse(_) => Reason::QueryIdInUse,
             Self::NoRow => Reason::NoRow,

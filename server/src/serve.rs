@@ -26,7 +26,7 @@ use crate::{
     reload::Hangups,
     service::{CallPolicy, Queryable},
     shutdown::drain,
-    stream::{calls::Calls, engine::Engine, plans::Plans},
+    stream::{calls::Calls, engine::Engine, plans::Plans, tables::Tables},
     tls::{self, Tls},
     transport::{self, TransportConfig},
 };
@@ -164,6 +164,7 @@ fn engine(config: &Config, metrics: &Metrics) -> Engine {
             max_buffered_bytes: bytes(args.max_buffered_bytes),
         }),
         plans: Plans::new(metrics.database.plans.clone()),
+        tables: Tables::new(config.tables.clone()),
         calls: Calls::default(),
         tasks: TaskTracker::new(),
         stall_timeout: args.stall_timeout,

@@ -39,6 +39,17 @@ class Checks:
         (response,) = self._call(f"{QUERY_SERVICE}/QueryRow", {"statement": statement})
         assert response["row"]["values"] == [{"int64": "12"}, {"int64": "144"}], response
 
+    def table_read(self):
+        """a table is listed, and read through a filter in JSON"""
+        (listed,) = self._call(f"{QUERY_SERVICE}/ListTables", {})
+        assert [table["table"] for table in listed["tables"]] == ["pg_catalog.pg_am"], listed
+        name = {"in": {"column": "amname", "values": [{"text": "btree"}, {"text": "' OR TRUE --"}]}}
+        kind = {"comparison": {"column": "amtype", "operator": "COMPARISON_OPERATOR_EQUAL", "value": {"text": "i"}}}
+        table = {"table": "pg_catalog.pg_am", "columns": ["oid"], "filter": {"and": {"filters": [name, {"not": {"not": kind}}]}}}
+        (response,) = self._call(f"{QUERY_SERVICE}/QueryRow", {"statement": {"table": table}})
+        assert response["row"]["values"] == [{"text": "403"}], response
+        assert response["columns"] == [{"name": "oid", "typeName": "oid", "typeOid": 26, "nullable": False}], response
+
     def error_details(self):
         """an error prints with its code, PostgreSQL's message and its details"""
         done = self._curl("--data", json.dumps({"statement": {"sql": "SELECT nothing"}}), path=f"{QUERY_SERVICE}/QueryRow")

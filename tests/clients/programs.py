@@ -25,9 +25,10 @@ def postgres(program):
 
 @contextlib.contextmanager
 def server(program, database_url, *flags):
-    """Runs rowstream-server with ad-hoc SQL and the named queries beside this file; gives its address and its admin port's."""
+    """Runs rowstream-server with ad-hoc SQL, a table and the named queries beside this file; gives its address and its admin port's."""
     address, admin = (f"127.0.0.1:{free_port()}" for _ in range(2))
-    command = [program, "--database-url", database_url, "--listen", address, "--admin-listen", admin, "--allow-sql", "--queries", QUERIES, "--log", "warn", *flags]
+    command = [program, "--database-url", database_url, "--listen", address, "--admin-listen", admin, "--allow-sql", "--queries", QUERIES]
+    command += ["--tables", "pg_catalog.pg_am", "--log", "warn", *flags]
     process = subprocess.Popen(command)
     try:
         yield address, admin

@@ -25,14 +25,13 @@ class Checks:
             assert events[-1].summary.row_count == 50000, events[-1]
 
     def grpcio_without_tls(self):
-        """grpcio without TLS is told that the port speaks it"""
+        """grpcio without TLS is not served: it tries again until its deadline, and logs why"""
         with grpc.insecure_channel(self.address) as channel:
             call = channel.unary_unary(f"/{QUERY_SERVICE}/ListQueries")
             try:
-                call(b"", timeout=20)
+                call(b"", timeout=2)
             except grpc.RpcError as error:
-                assert error.code() == grpc.StatusCode.UNAVAILABLE, error
-                assert "this port speaks TLS" in error.details(), error
+                assert error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED), error
             else:
                 raise AssertionError("the call ended well")
 

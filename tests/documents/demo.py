@@ -23,7 +23,8 @@ class Served:
         # grpcurl, if it is not installed, is played by a script beside this file.
         path = [str(programs), os.environ["PATH"], str(pathlib.Path(psql.stdout.strip()).parent), str(HERE / "bin")]
         self.environment = {"PATH": ":".join(path), "DATABASE_URL": database_url,
-                            "ROWSTREAM_ENDPOINT": f"http://{address}", "LANG": "C.UTF-8", "PGHOST": "", "TERM": "dumb"}
+                            "ROWSTREAM_ENDPOINT": f"http://{address}", "LANG": "C.UTF-8", "PGHOST": "", "TERM": "dumb",
+                            "PYTHONDONTWRITEBYTECODE": "1"}
         sql = ["psql", "-Xq", "-v", "ON_ERROR_STOP=1"]
         subprocess.run([*sql, database_url, "-c", "CREATE DATABASE app"], env=self.environment, check=True)
         subprocess.run([*sql, self.app_url, "-c", "CREATE SCHEMA sales"], env=self.environment, check=True)

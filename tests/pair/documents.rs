@@ -11,7 +11,7 @@ use std::{
 
 use futures_util::TryStreamExt as _;
 use rowstream_client::{
-    Client, Error, Reason,
+    Client, Error, Filter, Reason, blocking, col,
     sink::{CsvSink, Sink as _},
 };
 use serde::Deserialize;
@@ -22,11 +22,18 @@ type Result = std::result::Result<(), Error>;
 
 /// A server with the named query that the documents speak of, and rows for it.
 async fn served() -> Pair {
-    let pair = Pair::with(&["--queries", concat!(env!("CARGO_MANIFEST_DIR"), "/examples/queries")]).await;
+    let pair = Pair::with(&[
+        "--tables",
+        "tpch.*,sales.*",
+        "--queries",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/examples/queries"),
+    ])
+    .await;
     pair.psql(
         "create schema tpch; create table tpch.orders (o_orderkey bigint, o_custkey bigint, o_orderdate date, \
-         o_orderstatus char(1), o_totalprice numeric(15, 2)); \
-         insert into tpch.orders values (7, 4, '1998-01-02', 'O', 12.50), (8, 4, '1997-01-02', 'O', 1.00)",
+         o_orderstatus char(1), o_totalprice numeric(15, 2), o_comment text); \
+         insert into tpch.orders values (7, 4, '1998-01-02', 'O', 12.50, ''), (8, 4, '1997-01-02', 'O', 1.00, ''); \
+         create schema sales; create table sales.orders (id bigint, total numeric)",
     );
     pair
 }
@@ -63,6 +70,65 @@ async fn a_client_is_built() -> Result {
         .keepalive(Duration::from_secs(20))
         .build()?;
     drop(client);
+    Ok(())
+}
+
+#[allow(dead_code, reason = "it is compiled; there is no such file")]
+fn a_client_trusts_an_authority() -> Result {
+    let client = Client::builder(["https://rows.internal:50051"])
+        .ca_certificate(std::fs::read("/etc/rowstream/ca.crt").expect("readable"))
+        .server_name("rows.internal")
+        .build()?;
+    drop(client);
+    Ok(())
+}
+
+#[tokio::test]
+async fn tables_are_read() -> Result {
+    let pair = served().await;
+    let client = pair.client();
+    {
+        let read =
+            client.table("sales.orders").columns(["id", "total"]).filter(col("total").ge(100)).order_by(["total desc"]);
+        let mut rows = read.limit(10).stream().await?;
+        assert!(rows.try_next().await?.is_none());
+    }
+    let mut rows = client
+        .table("tpch.orders")
+        .columns(["o_orderkey", "o_totalprice"])
+        .filter(Filter::and([col("o_totalprice").ge(100_000), !col("o_comment").like("%special%")]))
+        .order_by(["o_totalprice desc"])
+        .limit(10)
+        .stream()
+        .await?;
+    assert!(rows.try_next().await?.is_none());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_blocking_client_reads_rows() {
+    let pair = served().await;
+    let url = pair.url.clone();
+    tokio::task::spawn_blocking(move || read_blocking(&url)).await.expect("no panic").expect("rows");
+}
+
+#[allow(unused_variables, dead_code, reason = "as above")]
+fn read_blocking(url: &str) -> Result {
+    #[derive(Deserialize)]
+    struct Order {
+        o_orderkey: i64,
+    }
+
+    {
+        let client = blocking::Client::builder(["http://127.0.0.1:50051"]).build()?;
+    }
+    let client = blocking::Client::builder([url]).build()?;
+    let mut rows = client.query("orders_of_customer").bind_named("customer_id", 4).stream()?;
+    for row in rows.by_ref() {
+        let order: Order = row?.deserialize()?;
+    }
+    let summary = rows.summary();
+    assert_eq!(summary.expect("complete").row_count, 2);
     Ok(())
 }
 
@@ -134,6 +200,7 @@ async fn what_stands_beside_calls_works() -> Result {
     let client = pair.client();
     client.health().await?;
     client.list_queries().await?;
+    client.tables().await?;
     client.query("orders_of_customer").describe().await?;
     client.cancel("nightly-1").await?;
 

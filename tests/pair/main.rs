@@ -3,6 +3,7 @@
 //! - [`contract`]: hand-written row messages equal the generated ones; the documents name every reason
 //! - [`types`]: every value as psql prints it; parameters of every kind
 //! - [`statements`]: what is run and what is refused; named queries; bad input
+//! - [`table_reads`]: tables without SQL: filters, names, privileges, changes, what is open
 //! - [`named_queries`]: their files changed while the server runs; estimates of plans
 //! - [`streams`]: batches, limits, the first-batch rule, millions of rows in constant memory
 //! - [`round_trips`]: how often the server talks to PostgreSQL for a call
@@ -31,5 +32,6 @@ mod round_trips;
 mod stalls;
 mod statements;
 mod streams;
+mod table_reads;
 mod tls;
 mod types;

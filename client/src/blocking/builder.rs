@@ -41,6 +41,18 @@ impl ClientBuilder {
         self
     }
 
+    /// As [`crate::ClientBuilder::ca_certificate`]: default, those that the system trusts.
+    pub fn ca_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.inner = self.inner.ca_certificate(pem);
+        self
+    }
+
+    /// As [`crate::ClientBuilder::server_name`]: default, the endpoint's host.
+    pub fn server_name(mut self, name: impl Into<String>) -> Self {
+        self.inner = self.inner.server_name(name);
+        self
+    }
+
     /// Checks the settings and starts the client's thread. Connections are opened when first used.
     ///
     /// # Errors

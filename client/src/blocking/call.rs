@@ -86,4 +86,12 @@ impl Call {
     pub fn describe(&self) -> Result<Description, Error> {
         self.runtime.wait(self.inner.describe())
     }
+
+    /// As [`crate::Call::describe_with_plan`]: the same, and what PostgreSQL estimates of the plan.
+    ///
+    /// # Errors
+    /// Any failure of the call.
+    pub fn describe_with_plan(&self) -> Result<Description, Error> {
+        self.runtime.wait(self.inner.describe_with_plan())
+    }
 }

@@ -1,7 +1,7 @@
 //! The blocking client, and the calls that run no statement.
 
-use super::{Call, ClientBuilder, runtime::Runtime};
-use crate::{Error, Health, NamedQuery};
+use super::{Call, ClientBuilder, TableRead, runtime::Runtime};
+use crate::{Error, Health, NamedQuery, Table};
 
 /// A client of one or several rowstream-servers that serve the same data. Cheap to clone; its clones
 /// share its connections and its thread.
@@ -36,6 +36,11 @@ impl Client {
         self.call(self.inner.sql(sql))
     }
 
+    /// As [`crate::Client::table`]: a read of a table that the server has opened, without SQL.
+    pub fn table(&self, table: impl Into<String>) -> TableRead {
+        TableRead::new(self.inner.table(table), self.runtime.clone())
+    }
+
     fn call(&self, inner: crate::Call) -> Call {
         Call::new(inner, self.runtime.clone())
     }
@@ -48,6 +53,14 @@ impl Client {
     /// Any failure of the call.
     pub fn list_queries(&self) -> Result<Vec<NamedQuery>, Error> {
         self.runtime.wait(self.inner.list_queries())
+    }
+
+    /// As [`crate::Client::tables`]: all tables that the server has opened, ordered by name.
+    ///
+    /// # Errors
+    /// Any failure of the call.
+    pub fn tables(&self) -> Result<Vec<Table>, Error> {
+        self.runtime.wait(self.inner.tables())
     }
 
     /// As [`crate::Client::cancel`]: cancels a running call, also one that another thread waits for.

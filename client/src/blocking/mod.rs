@@ -34,11 +34,13 @@ mod call;
 mod client;
 mod runtime;
 mod stream;
+mod table;
 
 pub use builder::ClientBuilder;
 pub use call::Call;
 pub use client::Client;
 pub use stream::{Batches, RowStream};
+pub use table::TableRead;
 
 #[cfg(test)]
 mod tests;

@@ -18,6 +18,7 @@ fn every_public_method_has_a_blocking_counterpart() {
         ("Client", include_str!("../client.rs"), include_str!("client.rs")),
         ("ClientBuilder", include_str!("../builder.rs"), include_str!("builder.rs")),
         ("Call", include_str!("../call.rs"), include_str!("call.rs")),
+        ("TableRead", include_str!("../table.rs"), include_str!("table.rs")),
         ("RowStream", include_str!("../stream.rs"), include_str!("stream.rs")),
     ];
     for (name, asynchronous, blocking) in pairs {

@@ -51,6 +51,7 @@ pub(crate) struct Connection {
 }
 
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant)] // there is one, for as long as the program runs
 pub(crate) enum Command {
     /// Run a query and print its rows
     Query(Query),
@@ -58,6 +59,8 @@ pub(crate) enum Command {
     Describe(Describe),
     /// List the server's named queries
     Queries(ListFormat),
+    /// List the tables that can be read without SQL
+    Tables(ListFormat),
     /// Ask whether the server serves queries: prints SERVING, or exits with 69
     Health,
     /// Cancel a running query, in PostgreSQL too
@@ -70,7 +73,7 @@ pub(crate) enum Command {
     Man(Man),
 }
 
-/// What to run: exactly one of the two.
+/// What to run: exactly one of the three.
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
 pub(crate) struct Source {
@@ -80,6 +83,33 @@ pub(crate) struct Source {
     /// The name of one of the server's named queries
     #[arg(long = "query", value_name = "NAME")]
     pub(crate) name: Option<String>,
+    /// A table to read without SQL: schema.table, or table in schema public
+    #[arg(long, value_name = "TABLE")]
+    pub(crate) table: Option<String>,
+}
+
+/// What to read of a table.
+#[derive(Args, Debug, Default)]
+#[command(next_help_heading = "Options for --table")]
+pub(crate) struct TableOptions {
+    /// Columns to read, separated by commas [default: all]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', conflicts_with_all = ["sql", "name"])]
+    pub(crate) columns: Vec<String>,
+    /// One more column to read, whatever is in its name
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["sql", "name"])]
+    pub(crate) column: Vec<String>,
+    /// A condition, such as 'price >= 10'; all of them must hold
+    #[arg(long = "where", value_name = "CONDITION", conflicts_with_all = ["sql", "name"])]
+    pub(crate) conditions: Vec<String>,
+    /// A condition in JSON, as the contract's message Filter
+    #[arg(long, value_name = "JSON", conflicts_with_all = ["sql", "name"])]
+    pub(crate) filter: Vec<String>,
+    /// A column to sort by, such as 'price desc nulls last'; the first is the most significant
+    #[arg(long, value_name = "ORDER", conflicts_with_all = ["sql", "name"])]
+    pub(crate) order_by: Vec<String>,
+    /// Read at most so many rows
+    #[arg(long, value_name = "N", conflicts_with_all = ["sql", "name"], value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) limit: Option<u64>,
 }
 
 impl Source {
@@ -93,15 +123,17 @@ impl Source {
 }
 
 #[derive(Args, Debug)]
-#[command(after_help = super::parameters::HELP)]
+#[command(after_help = format!("{}\n\n{}", super::parameters::HELP, super::conditions::HELP))]
 pub(crate) struct Query {
     #[command(flatten)]
     pub(crate) source: Source,
+    #[command(flatten)]
+    pub(crate) table_options: TableOptions,
     /// A parameter: name=value for a named query; for SQL the value alone, $1 first
-    #[arg(short, long = "param", value_name = "[NAME=]VALUE", allow_hyphen_values = true)]
+    #[arg(short, long = "param", value_name = "[NAME=]VALUE", allow_hyphen_values = true, conflicts_with = "table")]
     pub(crate) param: Vec<String>,
     /// A parameter that is NULL, by name; for SQL by position, such as 2 for $2
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", conflicts_with = "table")]
     pub(crate) null: Vec<String>,
     /// How to print rows [default: table on a terminal, otherwise csv]
     #[arg(long, short)]
@@ -219,6 +251,11 @@ mod tests {
             (&["query", "select $1", "-p", "-1", "--quiet", "-v"], false),
             (&["query", "select $1", "-p", "-1"], true),
             (&["query", "select 1", "--max-rows", "0"], false),
+            (&["query", "--table", "t", "--where", "a = 1", "--limit", "1"], true),
+            (&["query", "--table", "t", "-p", "1"], false),
+            (&["query", "--table", "t", "--query", "q"], false),
+            (&["query", "select 1", "--where", "a = 1"], false),
+            (&["describe", "--table", "t"], true),
         ] {
             let all = ["rowstream"].iter().chain(arguments);
             assert_eq!(Arguments::try_parse_from(all).is_ok(), valid, "{arguments:?}");

@@ -1,18 +1,19 @@
-//! `rowstream describe` and `rowstream queries`: what there is to run, and what it takes and gives.
+//! `rowstream describe`, `rowstream queries` and `rowstream tables`: what there is to run, and what it takes and gives.
 
 use std::{fmt::Write as _, time::Duration};
 
-use rowstream_client::{Client, Description, NamedQuery, Parameter, PlanEstimate, sink::Visible};
+use rowstream_client::{Client, Column, Description, NamedQuery, Parameter, PlanEstimate, Table, sink::Visible};
 use serde::Serialize;
 
 use super::{
-    args::{Describe, ListFormat, TextOrJson},
+    args::{Describe, ListFormat, TableOptions, TextOrJson},
     failure::Failure,
     print, query,
 };
 
 pub(crate) async fn statement(client: &Client, deadline: Option<Duration>, describe: Describe) -> Result<(), Failure> {
-    let (mut call, sql) = query::with_parameters(client, describe.source, &describe.param, &describe.null)?;
+    let (mut call, sql) =
+        query::with_parameters(client, describe.source, &TableOptions::default(), &describe.param, &describe.null)?;
     if let Some(deadline) = deadline {
         call = call.deadline(deadline);
     }
@@ -29,6 +30,14 @@ pub(crate) async fn queries(client: &Client, format: ListFormat) -> Result<(), F
     match format.format {
         TextOrJson::Text => print(&queries.iter().map(query_text).collect::<String>()),
         TextOrJson::Json => print_json(&queries),
+    }
+}
+
+pub(crate) async fn tables(client: &Client, format: ListFormat) -> Result<(), Failure> {
+    let tables = client.tables().await?;
+    match format.format {
+        TextOrJson::Text => print(&tables.iter().map(table_text).collect::<String>()),
+        TextOrJson::Json => print_json(&tables),
     }
 }
 
@@ -60,7 +69,7 @@ fn description_text(description: &Description) -> String {
     }
     line("columns:".to_owned());
     for column in &description.columns {
-        line(format!("  {} {}", Visible(&column.name), Visible(&column.type_name)));
+        line(format!("  {}", column_text(column)));
     }
     if let Some(estimate) = &description.plan_estimate {
         plan_text(estimate).into_iter().for_each(line);
@@ -91,6 +100,27 @@ fn query_text(query: &NamedQuery) -> String {
         let _ = writeln!(text, "    {}", Visible(line));
     }
     text
+}
+
+/// One table: its name and what it is, its comment and its columns below.
+fn table_text(table: &Table) -> String {
+    let rows = table.estimated_rows.map_or(String::new(), |rows| format!(", about {rows} rows"));
+    let mut text = format!("{}: {}{rows}\n", Visible(&table.table), table.kind.as_str());
+    for line in table.comment.lines() {
+        // Writing to a String does not fail.
+        let _ = writeln!(text, "    {}", Visible(line));
+    }
+    for column in &table.columns {
+        let key = if table.primary_key.contains(&column.name) { ", primary key" } else { "" };
+        let _ = writeln!(text, "  {}{key}", column_text(column));
+    }
+    text
+}
+
+/// `name type`, with what is known of NULL.
+fn column_text(column: &Column) -> String {
+    let not_null = if column.nullable == Some(false) { " not null" } else { "" };
+    format!("{} {}{not_null}", Visible(&column.name), Visible(&column.type_name))
 }
 
 /// `name type`, with the default of an optional one: `since date = 2024-01-01`.

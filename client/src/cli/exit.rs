@@ -11,7 +11,7 @@ Exit codes:
    64  wrong usage
    65  the request is wrong: INVALID_ARGUMENT, OUT_OF_RANGE, FAILED_PRECONDITION,
        ALREADY_EXISTS, UNIMPLEMENTED
-   66  not found: no such named query
+   66  not found: no such named query or table
    69  the server, or its database, cannot be reached or does not serve
    70  something is broken: an incomplete or damaged stream, INTERNAL, UNKNOWN,
        DATA_LOSS

@@ -6,6 +6,7 @@
 
 mod args;
 mod completions;
+mod conditions;
 mod control;
 mod describe;
 mod exit;
@@ -100,6 +101,7 @@ async fn dispatch(connection: Connection, mut command: Command) -> Result<(), Fa
         Command::Query(query) => query::run(&client, &connection, query, &mut interrupts).await,
         Command::Describe(describe) => interrupts.or_end(describe::statement(&client, deadline, describe)).await,
         Command::Queries(format) => interrupts.or_end(within(deadline, describe::queries(&client, format))).await,
+        Command::Tables(format) => interrupts.or_end(within(deadline, describe::tables(&client, format))).await,
         Command::Health => interrupts.or_end(within(deadline, control::health(&client))).await,
         Command::Cancel(cancel) => interrupts.or_end(within(deadline, control::cancel(&client, cancel))).await,
         // Done before there was a client.

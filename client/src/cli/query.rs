@@ -12,7 +12,8 @@ use rowstream_client::{
 };
 
 use super::{
-    args::{Connection, Format, Query, Source},
+    args::{Connection, Format, Query, Source, TableOptions},
+    conditions,
     failure::Failure,
     interrupt::Interrupts,
     parameters,
@@ -127,7 +128,7 @@ impl Job {
         let path = query.output.filter(|path| path != Path::new("-"));
         let on_terminal = path.is_none() && io::stdout().is_terminal();
         let format = query.format.unwrap_or(if on_terminal { Format::Table } else { Format::Csv });
-        let (mut call, sql) = with_parameters(client, query.source, &query.param, &query.null)?;
+        let (mut call, sql) = with_parameters(client, query.source, &query.table_options, &query.param, &query.null)?;
         if let Some(deadline) = connection.deadline {
             call = call.deadline(deadline);
         }
@@ -161,12 +162,14 @@ impl Job {
 pub(crate) fn with_parameters(
     client: &Client,
     source: Source,
+    options: &TableOptions,
     params: &[String],
     nulls: &[String],
 ) -> Result<(Call, Option<String>), Failure> {
-    match (source.name, source.sql) {
-        (Some(name), _) => Ok((parameters::by_name(client.query(name), params, nulls)?, None)),
-        (None, sql) => {
+    match (source.name, source.table, source.sql) {
+        (Some(name), _, _) => Ok((parameters::by_name(client.query(name), params, nulls)?, None)),
+        (None, Some(table), _) => Ok((conditions::apply(client.table(table), options)?.call(), None)),
+        (None, None, sql) => {
             let sql = sql.unwrap_or_default();
             Ok((parameters::by_position(client.sql(&sql), params, nulls)?, Some(sql)))
         }

@@ -25,6 +25,9 @@ pub struct Column {
     pub type_name: String,
     /// PostgreSQL's OID of the type.
     pub type_oid: u32,
+    /// Whether a value can be NULL; `None` where PostgreSQL's catalog does not tell, as for SQL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nullable: Option<bool>,
 }
 
 impl Column {
@@ -43,7 +46,7 @@ impl Column {
 
 impl From<v1::Column> for Column {
     fn from(column: v1::Column) -> Self {
-        Self { name: column.name, type_name: column.type_name, type_oid: column.type_oid }
+        Self { name: column.name, type_name: column.type_name, type_oid: column.type_oid, nullable: column.nullable }
     }
 }
 

@@ -44,7 +44,8 @@ fn batch(names: &[&str], rows: &[Vec<Value>]) -> RowBatch {
         // A row is encoded as a list is: a run of values in field 1.
         prost::encoding::bytes::encode(1, &ListValue { values: row.clone() }.encode_to_vec(), &mut body);
     }
-    let column = |name: &&str| Column { name: (*name).to_owned(), type_name: "t".to_owned(), type_oid: 0 };
+    let column =
+        |name: &&str| Column { name: (*name).to_owned(), type_name: "t".to_owned(), type_oid: 0, nullable: None };
     RowBatch::try_new(names.iter().map(column).collect(), body.into(), 10).unwrap()
 }
 

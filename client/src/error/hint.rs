@@ -59,6 +59,7 @@ fn transport_hint(endpoint: &str, source: &(dyn StdError + 'static)) -> String {
 fn server_hint(error: &ServerError) -> Option<String> {
     let hint = match error.reason() {
         Some(Reason::UnknownQuery) => "`rowstream queries` lists the named queries".to_owned(),
+        Some(Reason::UnknownTable) => "`rowstream tables` lists the tables that the server has opened".to_owned(),
         Some(Reason::SqlNotAllowed) => "start rowstream-server with --allow-sql, or use a named query".to_owned(),
         Some(Reason::StatementRefused) => "only one SELECT, VALUES, TABLE or WITH that changes nothing runs".to_owned(),
         Some(Reason::RowTooLarge) => "raise rowstream-server's --max-row-bytes, or select less of the row".to_owned(),

@@ -47,7 +47,7 @@ pub(crate) mod testing {
     use crate::{Column, RowBatch};
 
     pub(crate) fn column(name: &str, type_oid: u32) -> Column {
-        Column { name: name.to_owned(), type_name: "t".to_owned(), type_oid }
+        Column { name: name.to_owned(), type_name: "t".to_owned(), type_oid, nullable: None }
     }
 
     pub(crate) fn text(value: &str) -> Option<Kind> {

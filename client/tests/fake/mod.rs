@@ -18,8 +18,9 @@ use rowstream_contract::{
     rows::{Batch, RowBatch},
     v1::{
         CancelQueryRequest, CancelQueryResponse, Column, DescribeQueryRequest, DescribeQueryResponse, Header,
-        ListQueriesRequest, ListQueriesResponse, ListValue, NamedQuery, Parameter, PlanEstimate, QueryRowRequest,
-        QueryRowResponse, Statement, StreamQueryRequest, StreamQueryResponse, Summary, Value,
+        ListQueriesRequest, ListQueriesResponse, ListTablesRequest, ListTablesResponse, ListValue, NamedQuery,
+        Parameter, PlanEstimate, QueryRowRequest, QueryRowResponse, Statement, StreamQueryRequest, StreamQueryResponse,
+        Summary, Value,
         query_service_server::{QueryService, QueryServiceServer},
         statement::Source,
         stream_query_response::Event,
@@ -116,8 +117,12 @@ impl Drop for Watched {
 }
 
 fn columns() -> Vec<Column> {
-    let column =
-        |name: &str, type_name: &str, type_oid| Column { name: name.into(), type_name: type_name.into(), type_oid };
+    let column = |name: &str, type_name: &str, type_oid| Column {
+        name: name.into(),
+        type_name: type_name.into(),
+        type_oid,
+        nullable: None,
+    };
     vec![column("id", "int8", 20), column("name", "text", 25)]
 }
 
@@ -307,6 +312,10 @@ impl QueryService for Service {
     }
 
     /// One query a page.
+    async fn list_tables(&self, _: Request<ListTablesRequest>) -> Result<Response<ListTablesResponse>, Status> {
+        Ok(Response::new(ListTablesResponse::default()))
+    }
+
     async fn list_queries(
         &self,
         request: Request<ListQueriesRequest>,

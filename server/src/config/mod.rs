@@ -12,7 +12,10 @@ use bytesize::ByteSize;
 use clap::{CommandFactory as _, Parser, ValueEnum, error::ErrorKind};
 
 use self::sources::Sources;
-use crate::db::{self, ConnectOptions};
+use crate::{
+    db::{self, ConnectOptions},
+    plan::table::name::Pattern,
+};
 
 /// Serves PostgreSQL result sets of any size as gRPC streams.
 ///
@@ -77,6 +80,9 @@ pub(crate) struct Args {
         value_name = "BOOL"
     )]
     pub(crate) watch_queries: bool,
+    /// Tables open to reading without SQL, such as public.*, sales.orders or *.lineitem; none by default
+    #[arg(long, env = "ROWSTREAM_TABLES", value_delimiter = ',', value_name = "PATTERN")]
+    pub(crate) tables: Vec<String>,
 
     /// Size that no message passes, unless it holds a single larger row
     #[arg(long, env = "ROWSTREAM_MAX_MESSAGE_BYTES", default_value = "4MiB", value_name = "SIZE")]
@@ -180,6 +186,8 @@ pub struct Config {
     pub(crate) args: Args,
     pub(crate) database: ConnectOptions,
     sources: Sources,
+    /// Of `--tables`.
+    pub(crate) tables: Vec<Pattern>,
 }
 
 impl fmt::Debug for Config {
@@ -297,8 +305,11 @@ impl Config {
         if args.tls_cert.is_some() != args.tls_key.is_some() {
             return wrong("--tls-cert and --tls-key belong together: give both, or none of them".to_owned());
         }
+        let pattern =
+            |text: &String| Pattern::parse(text).map_err(|message| ConfigError::Value(format!("--tables: {message}")));
+        let tables = args.tables.iter().map(pattern).collect::<Result<_, _>>()?;
         let database = database(&args)?;
-        Ok(Self { args, database, sources })
+        Ok(Self { args, database, tables, sources })
     }
 }
 
@@ -352,6 +363,8 @@ mod tests {
             (&["--pool-min", "11"], "--pool-min 11 is more than --pool-max 10"),
             (&["--default-deadline", "2h"], "--default-deadline 2h is more than --max-deadline 1h"),
             (&["--max-message-bytes", "1"], "--max-message-bytes 1 B is not between 64.0 KiB and 2 GiB"),
+            (&["--tables", "orders"], "--tables: \"orders\" has no schema; write public.orders"),
+            (&["--tables", "public.*,a.b.c"], "--tables: \"a.b.c\" has more than two parts"),
             (&["--stall-timeout", "soon"], "write it like 30s, 5m or 1h"),
             (&["--tls-key", "key.pem"], "--tls-cert and --tls-key belong together"),
             (&["--database-url-file", "url"], "--database-url and --database-url-file are both given"),

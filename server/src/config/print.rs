@@ -35,7 +35,9 @@ fn value(setting: &Setting) -> (Option<String>, &'static str) {
             Some((url, true)) => (Some(quoted(OsStr::new(&url))), "; the password is left out"),
             None => (None, "; not shown"),
         },
-        Kind::Boolean | Kind::Integer | Kind::Number => (first.map(|value| value.to_string_lossy().into_owned()), ""),
+        Kind::Switch | Kind::Boolean | Kind::Integer | Kind::Number => {
+            (first.map(|value| value.to_string_lossy().into_owned()), "")
+        }
         Kind::Size | Kind::Text => (first.map(|value| quoted(value)), ""),
         Kind::List => {
             let values: Vec<_> = setting.values.iter().map(|value| quoted(value)).collect();

@@ -186,7 +186,7 @@ fn block(setting: &Setting) -> String {
     let line = match (first, setting.kind) {
         (None, Kind::List) => format!("{key} = []"),
         (None, _) => format!("#{key} = \"{}\"", setting.placeholder),
-        (Some(text), Kind::Boolean | Kind::Integer | Kind::Number) => format!("{key} = {}", value(text)),
+        (Some(text), Kind::Switch | Kind::Boolean | Kind::Integer | Kind::Number) => format!("{key} = {}", value(text)),
         (Some(text), _) => format!("{key} = \"{}\"", value(text)),
     };
     format!("# {help}.\n{line}\n")
@@ -214,8 +214,8 @@ fn every_sample_of_toml_in_the_documents_is_valid() {
     for entry in fs::read_dir(folder).expect("docs/").map(|entry| entry.expect("an entry").path()) {
         let Ok(text) = fs::read_to_string(&entry) else { continue };
         for fence in text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()) {
-            // A reader's Cargo.toml is no file of settings.
-            if fence.contains("[dependencies]") {
+            // A reader's Cargo.toml and the program's profiles are no files of settings.
+            if fence.contains("[dependencies]") || fence.contains("[profiles") {
                 continue;
             }
             let url = if fence.contains("database_url") { &[][..] } else { &["--database-url", URL] };

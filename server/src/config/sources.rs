@@ -58,6 +58,8 @@ pub(super) enum Origin {
 /// What a value looks like in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
+    /// A flag that takes no value.
+    Switch,
     Boolean,
     Integer,
     Number,
@@ -154,7 +156,7 @@ impl Sources {
             let id = setting.key();
             if typed.value_source(&id) == Some(ValueSource::CommandLine) {
                 let raw = typed.get_raw(&id).into_iter().flatten().map(OsStr::to_owned).collect();
-                let values = if setting.kind == Kind::Boolean { vec!["true".into()] } else { raw };
+                let values = if setting.kind == Kind::Switch { vec!["true".into()] } else { raw };
                 setting.set(values, Origin::Flag);
             }
         }
@@ -203,7 +205,7 @@ impl Setting {
     fn new(arg: &Arg) -> Self {
         let kind = Kind::of(arg);
         let defaults = arg.get_default_values().iter().map(|value| value.as_os_str().to_owned());
-        let values = if kind == Kind::Boolean { vec!["false".into()] } else { defaults.collect() };
+        let values = if kind == Kind::Switch { vec!["false".into()] } else { defaults.collect() };
         let text = |text: Option<&OsStr>| text.unwrap_or_default().to_string_lossy().into_owned();
         let placeholder = arg.get_value_names().and_then(|names| names.first()).map(ToString::to_string);
         Self {
@@ -237,8 +239,8 @@ impl Setting {
 
     fn arguments(&self) -> Vec<OsString> {
         match self.kind {
-            Kind::Boolean if self.values.iter().any(|value| value == "true") => vec![self.long()],
-            Kind::Boolean => Vec::new(),
+            Kind::Switch if self.values.iter().any(|value| value == "true") => vec![self.long()],
+            Kind::Switch => Vec::new(),
             _ => self.values.iter().map(|value| self.with(value)).collect(),
         }
     }
@@ -256,7 +258,7 @@ impl Setting {
 
     /// Whether clap takes the value; if not, why, and what would be right.
     fn check(&self, value: &OsStr, bare: &Command) -> Result<(), String> {
-        if self.kind == Kind::Boolean {
+        if self.kind == Kind::Switch {
             return Ok(());
         }
         let parsed = bare.clone().try_get_matches_from([OsString::new(), self.with(value)]);
@@ -288,8 +290,9 @@ impl Kind {
         let id = arg.get_value_parser().type_id();
         let is = |known: &[TypeId]| known.iter().any(|known| id == *known);
         match arg.get_action() {
-            ArgAction::SetTrue => Self::Boolean,
+            ArgAction::SetTrue => Self::Switch,
             ArgAction::Append => Self::List,
+            _ if is(&[TypeId::of::<bool>()]) => Self::Boolean,
             _ if is(&[TypeId::of::<usize>(), TypeId::of::<u16>(), TypeId::of::<u32>(), TypeId::of::<u64>()]) => {
                 Self::Integer
             }
@@ -304,7 +307,7 @@ impl Kind {
         use file::Value::{Boolean, Float, Integer, List, Text};
         let one = |text: &str| Ok(vec![text.into()]);
         match (self, value) {
-            (Self::Boolean, Boolean(is)) => one(&is.to_string()),
+            (Self::Switch | Self::Boolean, Boolean(is)) => one(&is.to_string()),
             (Self::Integer | Self::Number | Self::Size, Integer(text)) => one(text),
             (Self::Number, Float(text)) => one(text),
             (Self::Size | Self::Text, Text(text)) => one(text),
@@ -318,7 +321,7 @@ impl Kind {
 
     fn expected(self) -> String {
         match self {
-            Self::Boolean => "write true or false, without quotes",
+            Self::Switch | Self::Boolean => "write true or false, without quotes",
             Self::Integer => "write a whole number, without quotes",
             Self::Number => "write a number, without quotes",
             Self::Size => "write text like \"4MiB\", or a number of bytes",
@@ -331,9 +334,9 @@ impl Kind {
     /// A value of the environment; of a boolean, in the one form.
     fn plain(self, value: &OsStr) -> Result<OsString, String> {
         match (self, value.to_str()) {
-            (Self::Boolean, Some("true" | "1")) => Ok("true".into()),
-            (Self::Boolean, Some("false" | "0")) => Ok("false".into()),
-            (Self::Boolean, _) => Err("write true, false, 1 or 0".to_owned()),
+            (Self::Switch | Self::Boolean, Some("true" | "1")) => Ok("true".into()),
+            (Self::Switch | Self::Boolean, Some("false" | "0")) => Ok("false".into()),
+            (Self::Switch | Self::Boolean, _) => Err("write true, false, 1 or 0".to_owned()),
             _ => Ok(value.to_owned()),
         }
     }

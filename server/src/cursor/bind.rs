@@ -21,6 +21,8 @@ use crate::{
 
 /// undefined_function: what PostgreSQL says of a type without a binary output function.
 const NO_BINARY_FORM: &str = "42883";
+/// The most values to convert in one round trip: a SELECT has at most 1,664 columns.
+const MAX_CONVERSIONS: usize = 1_600;
 
 /// A value in its type's binary form; `None` is NULL.
 struct Raw {
@@ -64,7 +66,11 @@ pub(crate) async fn bind(
             _ => None,
         })
         .collect();
-    let mut converted = convert_all(session, stop, &texts).await?.into_iter();
+    let mut converted = Vec::with_capacity(texts.len());
+    for some in texts.chunks(MAX_CONVERSIONS) {
+        converted.extend(convert_all(session, stop, some).await?);
+    }
+    let mut converted = converted.into_iter();
 
     let mut bound = PgArguments::default();
     for (fitted, parameter) in fitted.into_iter().zip(&described.parameters) {
@@ -157,9 +163,10 @@ fn refused(conversion: &Conversion<'_>, error: &SqlError) -> Error {
 
 fn invalid(argument: &Argument, parameter: &TypeName, message: &str) -> Error {
     let shown = argument.value.kind.as_ref().map_or_else(|| "NULL".to_owned(), param::show);
-    Error::InvalidParameter {
-        parameter: argument.label.clone(),
-        message: format!("{shown} cannot be a {}: {message}", parameter.short),
+    let message = format!("{shown} cannot be a {}: {message}", parameter.short);
+    match &argument.field {
+        Some(field) => Error::InvalidValue { field: field.clone(), message: format!("{}: {message}", argument.label) },
+        None => Error::InvalidParameter { parameter: argument.label.clone(), message },
     }
 }
 

@@ -14,7 +14,7 @@ use sqlx::{
 use super::session::{Guard, Session};
 use crate::{
     db::pool,
-    encode::codec::{Codec, TEXT, TEXT_ARRAY},
+    encode::codec::Codec,
     error::{CallerText, Error, SqlError},
     plan::{
         Column, Described, Source, TypeName,
@@ -45,6 +45,18 @@ pub(crate) async fn describe(session: &mut Session, stop: &Stop, source: &Source
     Ok(assemble(source, &parameters, columns, &types))
 }
 
+/// How the type `t` becomes text. An array whose elements are not separated by commas (`box[]`) does as a
+/// whole.
+pub(super) const CAST: &str = "CASE WHEN t.typoutput = 'array_out'::regproc AND t.typdelim = ',' THEN 'array'
+    WHEN EXISTS (SELECT FROM pg_catalog.pg_cast c WHERE c.castsource = t.oid
+         AND c.casttarget = 'pg_catalog.text'::regtype AND c.castmethod = 'f') THEN 'output'
+    ELSE 'text' END";
+/// The short name of the type `t`, in the schema `n`, with elements of type `e`.
+pub(super) const SHORT: &str = "CASE WHEN n.nspname <> 'pg_catalog' THEN format_type(t.oid, NULL)
+    WHEN t.typoutput = 'array_out'::regproc THEN e.typname || '[]' ELSE t.typname END";
+/// Its name for a cast.
+pub(super) const QUALIFIED: &str = "quote_ident(n.nspname) || '.' || quote_ident(t.typname)";
+
 /// A type that has no codec: its name, and how its values become text.
 type Types = HashMap<u32, (TypeName, Cast)>;
 
@@ -62,13 +74,8 @@ fn assemble(source: &Source, parameters: &[u32], columns: Vec<(String, u32)>, ty
 }
 
 fn column(name: String, oid: u32, types: &Types) -> Column {
-    let is_array = types.get(&oid).is_some_and(|(_, cast)| *cast == Cast::Array);
-    let cast_oid = if is_array { TEXT_ARRAY } else { TEXT };
-    let (wire_oid, codec) = match Codec::of(oid) {
-        Some(codec) => (oid, codec),
-        None => (cast_oid, Codec::of(cast_oid).expect("text and its array have codecs")),
-    };
-    Column { name, type_name: type_name(oid, types), codec, wire_oid }
+    let cast = types.get(&oid).map_or(Cast::Text, |(_, cast)| *cast);
+    Column::new(name, type_name(oid, types), cast)
 }
 
 fn type_name(oid: u32, types: &Types) -> TypeName {
@@ -153,8 +160,7 @@ impl Asking<'_> {
         Ok(names(row.columns()))
     }
 
-    /// What types without a codec are called, and how they become text. An array whose elements are
-    /// not separated by commas (`box[]`) becomes text as a whole.
+    /// What types without a codec are called, and how they become text.
     async fn types(&mut self, mut oids: Vec<u32>) -> Result<Types, Error> {
         oids.sort_unstable();
         oids.dedup();
@@ -163,14 +169,7 @@ impl Asking<'_> {
         }
         let list: Vec<_> = oids.iter().map(u32::to_string).collect();
         let sql = format!(
-            "SELECT t.oid,
-                    CASE WHEN t.typoutput = 'array_out'::regproc AND t.typdelim = ',' THEN 'array'
-                         WHEN EXISTS (SELECT FROM pg_catalog.pg_cast c WHERE c.castsource = t.oid
-                              AND c.casttarget = 'pg_catalog.text'::regtype AND c.castmethod = 'f') THEN 'output'
-                         ELSE 'text' END,
-                    CASE WHEN n.nspname <> 'pg_catalog' THEN format_type(t.oid, NULL)
-                         WHEN t.typoutput = 'array_out'::regproc THEN e.typname || '[]' ELSE t.typname END,
-                    quote_ident(n.nspname) || '.' || quote_ident(t.typname)
+            "SELECT t.oid, {CAST}, {SHORT}, {QUALIFIED}
              FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
              LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem WHERE t.oid IN ({})",
             list.join(", ")

@@ -12,6 +12,7 @@
 //! discards it. A session lives in a task that is never dropped.
 
 pub(crate) mod bind;
+pub(crate) mod catalog;
 pub(crate) mod describe;
 pub(crate) mod estimate;
 pub(crate) mod read;

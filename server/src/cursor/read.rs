@@ -126,6 +126,7 @@ impl Cursor {
         let (mut schema_changed, mut backend) = (false, None);
 
         let (connection, guard) = self.session.split();
+        let watched = guard.watched.clone();
         let query = sqlx::raw_sql(AssertSqlSafe(statement.sql));
         let reading = async {
             let mut results = query.fetch_many(&mut connection.sql);
@@ -133,10 +134,13 @@ impl Cursor {
             while let Some(result) = results.try_next().await? {
                 match result {
                     Either::Left(_) => finished += 1,
-                    Either::Right(row) if finished < first => backend = Some(row),
+                    Either::Right(row) if finished < first => {
+                        schema_changed = watched.as_ref().is_some_and(|table| !table.holds(&row));
+                        backend = Some(row);
+                    }
                     Either::Right(row) if finished < last => {
                         if count == 0 {
-                            schema_changed = expected.as_ref().is_some_and(|expected| !looks_like(&row, expected));
+                            schema_changed |= expected.as_ref().is_some_and(|expected| !looks_like(&row, expected));
                         }
                         count += 1;
                         if !schema_changed && sink.push(&row) {

@@ -12,9 +12,10 @@ use std::{
 };
 
 use deadpool::managed::Object;
-use sqlx::{AssertSqlSafe, PgConnection, postgres::PgRow};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, postgres::PgRow};
 use tokio::time::{Instant, timeout};
 
+use super::catalog::version_of;
 use crate::{
     db::{
         Database,
@@ -53,11 +54,26 @@ pub(crate) struct Session {
     acquired: Instant,
 }
 
+/// A table whose version must still be this one when the transaction is opened.
+#[derive(Clone, Debug)]
+pub(crate) struct Watched {
+    pub(crate) oid: u32,
+    pub(crate) version: String,
+}
+
+impl Watched {
+    /// Whether the answer to the beginning of the transaction tells of the same version.
+    pub(super) fn holds(&self, row: &PgRow) -> bool {
+        pool::text(row, 1) == Some(self.version.as_str())
+    }
+}
+
 /// What watches over the steps of a session.
 #[derive(Debug)]
 pub(crate) struct Guard {
     control: Control,
     pid: i32,
+    pub(super) watched: Option<Watched>,
     /// The connection cannot be used again.
     broken: bool,
 }
@@ -77,7 +93,7 @@ impl Session {
         let lease = database.acquire(stop).await?;
         stop.enter(Phase::Plan)?;
         Ok(Self {
-            guard: Guard { control: database.control.clone(), pid: lease.pid, broken: false },
+            guard: Guard { control: database.control.clone(), pid: lease.pid, watched: None, broken: false },
             reused: Object::metrics(&lease).recycle_count > 0,
             lease: Some(lease),
             application_name: application_name.to_owned(),
@@ -86,11 +102,28 @@ impl Session {
         })
     }
 
+    /// Has the opening of the transaction fail with SCHEMA_CHANGED if the table is not what it was.
+    pub(crate) fn watching(mut self, watched: Watched) -> Self {
+        self.guard.watched = Some(watched);
+        self
+    }
+
     /// Takes a connection and opens the transaction: one round trip.
     pub(crate) async fn begin(database: &Database, stop: &Stop, application_name: &str) -> Result<Self, Error> {
+        Self::begin_watching(database, stop, application_name, None).await
+    }
+
+    /// As [`begin`](Self::begin), watching a table.
+    pub(crate) async fn begin_watching(
+        database: &Database,
+        stop: &Stop,
+        application_name: &str,
+        watched: Option<Watched>,
+    ) -> Result<Self, Error> {
         let mut tries_left = 2;
         loop {
             let mut session = Self::take(database, stop, application_name).await?;
+            session.guard.watched.clone_from(&watched);
             let Err(error) = session.open(stop).await else { return Ok(session) };
             let dead = session.was_dead();
             session.finish().await;
@@ -118,7 +151,11 @@ impl Session {
             return Prelude { sql: format!("{timeout};"), statements: 1 };
         }
         let name = literal(&self.application_name);
-        let sql = format!("BEGIN READ ONLY; {timeout}; SET LOCAL application_name = {name}; SELECT pg_backend_pid();");
+        let watched = self.guard.watched.as_ref();
+        let version = watched.map_or_else(String::new, |table| format!(", {}", version_of(&table.oid.to_string())));
+        let sql = format!(
+            "BEGIN READ ONLY; {timeout}; SET LOCAL application_name = {name}; SELECT pg_backend_pid(){version};"
+        );
         Prelude { sql, statements: 4 }
     }
 
@@ -155,7 +192,10 @@ impl Session {
             self.guard.control.terminate(self.guard.pid).await;
             self.discard();
         }
-        drop(self.lease.take());
+        if let Some(mut lease) = self.lease.take() {
+            // A large row has made them as large.
+            lease.sql.shrink_buffers();
+        }
     }
 
     fn discard(&mut self) {
@@ -199,7 +239,8 @@ impl Guard {
     /// pooler that changes backends between transactions a cancel would hit a stranger.
     pub(crate) fn check(&mut self, row: &PgRow) -> Result<(), Error> {
         if pool::text(row, 0).and_then(|pid| pid.parse().ok()) == Some(self.pid) {
-            return Ok(());
+            let changed = self.watched.as_ref().is_some_and(|table| !table.holds(row));
+            return if changed { Err(Error::SchemaChanged) } else { Ok(()) };
         }
         self.broken = true;
         let cause = "the backend changed: connect directly, or through a pooler in session mode".to_owned();

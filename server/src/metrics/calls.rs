@@ -29,14 +29,22 @@ pub(crate) enum Method {
     QueryRow,
     DescribeQuery,
     ListQueries,
+    ListTables,
     CancelQuery,
     /// The server's own check of a named query.
     Check,
 }
 
 impl Method {
-    const ALL: [Self; 6] =
-        [Self::StreamQuery, Self::QueryRow, Self::DescribeQuery, Self::ListQueries, Self::CancelQuery, Self::Check];
+    const ALL: [Self; 7] = [
+        Self::StreamQuery,
+        Self::QueryRow,
+        Self::DescribeQuery,
+        Self::ListQueries,
+        Self::ListTables,
+        Self::CancelQuery,
+        Self::Check,
+    ];
 
     const fn as_str(self) -> &'static str {
         match self {
@@ -44,6 +52,7 @@ impl Method {
             Self::QueryRow => "QueryRow",
             Self::DescribeQuery => "DescribeQuery",
             Self::ListQueries => "ListQueries",
+            Self::ListTables => "ListTables",
             Self::CancelQuery => "CancelQuery",
             Self::Check => "check",
         }

@@ -8,12 +8,22 @@ pub(crate) mod param;
 pub(crate) mod request;
 pub(crate) mod sql;
 
+pub(crate) mod table;
+
 use std::{collections::HashMap, sync::Arc};
 
 use rowstream_contract::v1::Value;
 
-use self::{declared::Default, named::NamedQuery, sql::Wrapped};
-use crate::{encode::codec::Codec, error::Error};
+use self::{
+    declared::Default,
+    named::NamedQuery,
+    sql::{Cast, Wrapped},
+    table::read::TableRead,
+};
+use crate::{
+    encode::codec::{Codec, TEXT, TEXT_ARRAY},
+    error::Error,
+};
 
 /// The largest SQL text.
 pub(crate) const MAX_SQL_BYTES: usize = 1 << 20;
@@ -25,6 +35,8 @@ pub(crate) const MAX_PARAMETERS: usize = 65_535;
 pub(crate) enum Source {
     Sql(String),
     Named(Arc<NamedQuery>),
+    /// There is none: it is made when the table is known.
+    Table(Arc<TableRead>),
 }
 
 impl Source {
@@ -32,6 +44,7 @@ impl Source {
         match self {
             Self::Sql(sql) => sql,
             Self::Named(query) => &query.sql,
+            Self::Table(_) => "",
         }
     }
 
@@ -40,13 +53,14 @@ impl Source {
         match self {
             Self::Sql(_) => "sql",
             Self::Named(query) => &query.name,
+            Self::Table(read) => &read.label,
         }
     }
 
     /// The types that a named query's file declares, in order.
     pub(crate) fn declared_types(&self) -> impl Iterator<Item = &str> {
         let parameters = match self {
-            Self::Sql(_) => &[][..],
+            Self::Sql(_) | Self::Table(_) => &[][..],
             Self::Named(query) => &query.parameters,
         };
         parameters.iter().map(|parameter| parameter.type_name.as_str())
@@ -95,6 +109,20 @@ pub(crate) struct Column {
     pub(crate) codec: Codec,
     /// The type that PostgreSQL sends: the column's own, or what it is cast to.
     pub(crate) wire_oid: u32,
+    /// Whether a value can be NULL, where the catalog tells.
+    pub(crate) nullable: Option<bool>,
+}
+
+impl Column {
+    /// A column of this type; `cast` is how it becomes text if the type has no codec.
+    pub(crate) fn new(name: String, type_name: TypeName, cast: Cast) -> Self {
+        let cast_oid = if cast == Cast::Array { TEXT_ARRAY } else { TEXT };
+        let (wire_oid, codec) = match Codec::of(type_name.oid) {
+            Some(codec) => (type_name.oid, codec),
+            None => (cast_oid, Codec::of(cast_oid).expect("text and its array have codecs")),
+        };
+        Self { name, type_name, codec, wire_oid, nullable: None }
+    }
 }
 
 /// What PostgreSQL has told of a statement.
@@ -129,6 +157,8 @@ impl Described {
 pub(crate) struct Argument {
     /// What errors call it.
     pub(crate) label: String,
+    /// The field of the request that holds it, if it is not one of the statement's parameters.
+    pub(crate) field: Option<String>,
     pub(crate) value: Value,
 }
 
@@ -147,7 +177,7 @@ pub(crate) fn arrange(source: &Source, arguments: &Arguments, count: usize) -> R
         .map(|index| {
             let label = source.parameter_label(index);
             match given(source, arguments, index).or_else(|| default(source, index)) {
-                Some(value) => Ok(Argument { label, value }),
+                Some(value) => Ok(Argument { label, field: None, value }),
                 None => {
                     let message = format!("no value is given; the statement has {count} parameters");
                     Err(Error::InvalidParameter { parameter: label, message })
@@ -171,7 +201,7 @@ fn given(source: &Source, arguments: &Arguments, index: usize) -> Option<Value> 
     match (arguments, source) {
         (Arguments::Positional(values), _) => values.get(index).cloned(),
         (Arguments::Named(values), Source::Named(query)) => values.get(&query.parameters.get(index)?.name).cloned(),
-        (Arguments::Named(_), Source::Sql(_)) => None,
+        (Arguments::Named(_), Source::Sql(_) | Source::Table(_)) => None,
     }
 }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use rowstream_contract::v1::{self, statement};
 
-use super::{Arguments, MAX_PARAMETERS, MAX_SQL_BYTES, Source, declared::is_name, named::NamedQuery};
+use super::{
+    Arguments, MAX_PARAMETERS, MAX_SQL_BYTES, Source, declared::is_name, named::NamedQuery, table::read::TableRead,
+};
 use crate::{encode::batch::BatchLimits, error::Error};
 
 /// The size at which a batch closes if the request does not say. Four of them make most of what a stream that is not
@@ -46,7 +48,7 @@ impl RequestPolicy {
     ) -> Result<Statement, Error> {
         let statement = statement.ok_or_else(|| invalid("statement", "is required"))?;
         let source = match statement.source {
-            None => return Err(invalid("statement", "needs one of sql and query")),
+            None => return Err(invalid("statement", "needs one of sql, query and table")),
             Some(statement::Source::Sql(_)) if !self.allow_sql => return Err(Error::SqlNotAllowed),
             Some(statement::Source::Sql(sql)) => Source::Sql(checked_sql(sql)?),
             Some(statement::Source::Query(name)) => match find(&name)? {
@@ -54,6 +56,7 @@ impl RequestPolicy {
                 None if is_name(&name) => return Err(Error::UnknownQuery(name)),
                 None => return Err(invalid("statement.query", "is not the name of a query")),
             },
+            Some(statement::Source::Table(read)) => Source::Table(Arc::new(TableRead::try_new(read)?)),
         };
         let arguments = arguments(statement.parameters, statement.named_parameters, &source)?;
         Ok(Statement { source, arguments })
@@ -68,7 +71,7 @@ impl RequestPolicy {
         };
         let (own, own_bytes) = match source {
             Source::Named(query) => (query.max_rows, query.max_batch_bytes),
-            Source::Sql(_) => (None, None),
+            Source::Sql(_) | Source::Table(_) => (None, None),
         };
         let batch_rows = match request.max_batch_rows {
             ..0 => return Err(invalid("max_batch_rows", "is negative; 0 is no limit")),
@@ -126,9 +129,15 @@ fn arguments(
     source: &Source,
 ) -> Result<Arguments, Error> {
     match (positional.len(), named.len(), source) {
+        (1.., _, Source::Table(_)) => {
+            Err(invalid("statement.parameters", "go with sql and query; a table read has its values in its filter"))
+        }
         (_, 0, _) if positional.len() > MAX_PARAMETERS => Err(invalid("statement.parameters", "are more than 65535")),
         (_, 0, _) => Ok(Arguments::Positional(positional)),
         (0, _, Source::Named(_)) => Ok(Arguments::Named(named)),
+        (0, _, Source::Table(_)) => {
+            Err(invalid("statement.named_parameters", "go with a query; a table read has its values in its filter"))
+        }
         (0, _, Source::Sql(_)) => {
             Err(invalid("statement.named_parameters", "go with a named query; ad-hoc SQL takes parameters $1, $2, ..."))
         }
@@ -155,7 +164,7 @@ mod tests {
     fn every_bad_field_is_named() {
         let refusal = |statement| POLICY.statement(statement, |_| Ok(None)).expect_err("refused").to_string();
         assert_eq!(refusal(None), "statement: is required");
-        assert_eq!(refusal(Some(v1::Statement::default())), "statement: needs one of sql and query");
+        assert_eq!(refusal(Some(v1::Statement::default())), "statement: needs one of sql, query and table");
         assert_eq!(refusal(sql(" \n")), "statement.sql: is empty");
         assert_eq!(refusal(sql("select '\0'")), "statement.sql: has a NUL character");
         assert_eq!(refusal(sql(&"x".repeat(MAX_SQL_BYTES + 1))), "statement.sql: is larger than 1 MiB");

@@ -18,6 +18,11 @@ impl Wrapped {
         Self { sql: [before, caller, after].concat(), text }
     }
 
+    /// A statement with nothing of the caller's in it.
+    pub(crate) fn ours(sql: String) -> Self {
+        Self { sql, text: CallerText::NONE }
+    }
+
     /// Puts one more text in front.
     pub(crate) fn after(&self, before: &str) -> Self {
         let moved = CallerText { before: self.text.before + before.chars().count(), ..self.text };
@@ -55,7 +60,7 @@ pub(crate) enum Cast {
 }
 
 impl Cast {
-    fn of(self, column: &str) -> String {
+    pub(crate) fn of(self, column: &str) -> String {
         match self {
             Self::Text => format!("{column}::text"),
             // Only arrays of it are printed by the output function, and read back as arrays of text.

@@ -2,5 +2,6 @@
 
 mod query;
 pub(crate) mod status;
+mod table;
 
 pub(crate) use query::{CallPolicy, Queryable};

@@ -11,7 +11,7 @@ use tokio_stream::{Stream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 
-use super::status::status;
+use super::{status::status, table};
 use crate::{
     error::Error,
     layers::REQUEST_ID,
@@ -26,7 +26,7 @@ use crate::{
     stream::{about::About, calls::Call, engine::Engine, read::wire_column},
 };
 
-/// Sizes of a page of ListQueries: the default and the most.
+/// Sizes of a page of a list: the default and the most.
 const PAGE: (usize, usize) = (100, 1000);
 
 /// How long calls may take.
@@ -57,21 +57,44 @@ impl Queryable {
         // Named by the operator, or one for all: a caller cannot make up labels.
         match &statement.source {
             Source::Sql(_) | Source::Named(_) => count.of_statement(statement.source.label()),
+            // Known to be one that is open once the catalog has been asked.
+            Source::Table(_) => {}
         }
         Ok(statement)
     }
 
     /// Begins a call: its id, its one deadline.
     fn begin(&self, metadata: &MetadataMap, query_id: &str, source: &Source, count: &CallCount) -> Result<Call, Error> {
-        let id = request::query_id(query_id)?;
         let own = match source {
             Source::Named(query) => query.max_deadline,
-            Source::Sql(_) => None,
+            Source::Sql(_) | Source::Table(_) => None,
         };
+        self.begin_for(metadata, query_id, own, count)
+    }
+
+    fn begin_for(
+        &self,
+        metadata: &MetadataMap,
+        query_id: &str,
+        own: Option<Duration>,
+        count: &CallCount,
+    ) -> Result<Call, Error> {
+        let id = request::query_id(query_id)?;
         let asked = asked_timeout(metadata)?.unwrap_or(self.calls.default_deadline);
         let timeout = [Some(asked), own, Some(self.calls.max_deadline)].into_iter().flatten().min();
         let request_id = metadata.get(REQUEST_ID.as_str()).and_then(|id| id.to_str().ok()).unwrap_or_default();
         self.engine.calls.begin(id, request_id, timeout.unwrap_or(asked), count)
+    }
+}
+
+/// The size of a page as asked for.
+fn page_length(size: i32) -> Result<usize, Error> {
+    match usize::try_from(size) {
+        Ok(0) => Ok(PAGE.0),
+        Ok(size) => Ok(size.min(PAGE.1)),
+        Err(_) => {
+            Err(Error::InvalidRequest { field: "page_size", message: "is negative; 0 is the default".to_owned() })
+        }
     }
 }
 
@@ -150,14 +173,25 @@ impl QueryService for Queryable {
         let source = statement.source.clone();
         let call = self.begin(&metadata, "", &source, &count).map_err(refused)?;
         let id = call.id.clone();
+        // Who may run no SQL is not shown that of the server's own making either.
+        let shown = |estimate: Option<Estimate>| estimate.map(|given| plan_estimate(given, self.requests.allow_sql));
+        if let Source::Table(read) = &source {
+            let described = self.engine.describe_table(call, read.clone(), request.plan_estimate).await;
+            let (table, rendered, estimate) = described.map_err(|error| status(&error, &id))?;
+            let plan_estimate = shown(estimate);
+            return Ok(Response::new(v1::DescribeQueryResponse {
+                plan_estimate,
+                ..table::described(&table, &rendered)
+            }));
+        }
         let about = self.engine.describe(call, statement, request.plan_estimate).await;
         let About { described, estimate } = about.map_err(|error| status(&error, &id))?;
-        // Who may run no SQL is not shown that of the named queries.
-        let shows_plan = self.requests.allow_sql;
         let types = described.parameters.iter().map(|name| (name.short.clone(), name.oid)).collect::<Vec<_>>();
         let about = match &source {
             Source::Named(query) => named(query, &types),
-            Source::Sql(_) => v1::NamedQuery { parameters: anonymous(&types), ..v1::NamedQuery::default() },
+            Source::Sql(_) | Source::Table(_) => {
+                v1::NamedQuery { parameters: anonymous(&types), ..v1::NamedQuery::default() }
+            }
         };
         Ok(Response::new(v1::DescribeQueryResponse {
             parameters: about.parameters,
@@ -165,7 +199,7 @@ impl QueryService for Queryable {
             description: about.description,
             max_deadline: about.max_deadline,
             max_rows: about.max_rows,
-            plan_estimate: estimate.map(|estimate| plan_estimate(estimate, shows_plan)),
+            plan_estimate: shown(estimate),
             max_batch_bytes: about.max_batch_bytes,
         }))
     }
@@ -173,14 +207,7 @@ impl QueryService for Queryable {
     async fn list_queries(&self, request: Request<v1::ListQueriesRequest>) -> Answer<v1::ListQueriesResponse> {
         let v1::ListQueriesRequest { page_size, page_token } = request.into_inner();
         let count = self.counts.begin(Method::ListQueries);
-        let size = match usize::try_from(page_size) {
-            Ok(0) => PAGE.0,
-            Ok(size) => size.min(PAGE.1),
-            Err(_) => {
-                let message = "is negative; 0 is the default".to_owned();
-                return Err(refusal(&count, &Error::InvalidRequest { field: "page_size", message }, ""));
-            }
-        };
+        let size = page_length(page_size).map_err(|error| refusal(&count, &error, ""))?;
         let mut page = self.queries.after(&page_token, size + 1);
         let more = page.len() > size;
         page.truncate(size);
@@ -188,6 +215,22 @@ impl QueryService for Queryable {
         let queries = page.iter().map(|query| named(query, &[])).collect();
         count.end(None);
         Ok(Response::new(v1::ListQueriesResponse { queries, next_page_token }))
+    }
+
+    async fn list_tables(&self, request: Request<v1::ListTablesRequest>) -> Answer<v1::ListTablesResponse> {
+        let (metadata, _, v1::ListTablesRequest { page_size, page_token }) = request.into_parts();
+        let count = self.counts.begin(Method::ListTables);
+        let begun = || {
+            if self.draining.is_cancelled() {
+                return Err(Error::Draining);
+            }
+            let page = (page_length(page_size)?, table::after(&page_token)?);
+            Ok((page, self.begin_for(&metadata, "", None, &count)?))
+        };
+        let ((size, after), call) = begun().map_err(|error| refusal(&count, &error, ""))?;
+        let id = call.id.clone();
+        let tables = self.engine.tables(call, after, size + 1).await.map_err(|error| status(&error, &id))?;
+        Ok(Response::new(table::page(tables, size)))
     }
 
     async fn cancel_query(&self, request: Request<v1::CancelQueryRequest>) -> Answer<v1::CancelQueryResponse> {

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use rowstream_contract::reason::{DOMAIN, Reason, metadata};
+use rowstream_contract::reason::{self, DOMAIN, Reason, metadata};
 use tonic::{Code, Status, metadata::MetadataValue};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -36,6 +36,12 @@ pub(crate) fn status(error: &Error, query_id: &str) -> Status {
         Error::UnknownQuery(name) => {
             details.set_resource_info("named query", name.as_str(), "", "");
         }
+        Error::InvalidField { field, message } | Error::InvalidValue { field, message } => {
+            details.add_bad_request_violation(clipped(field), clipped(message));
+        }
+        Error::UnknownTable(name) => {
+            details.set_resource_info("table", clipped(name), "", "");
+        }
         Error::NoRow => {
             details.set_resource_info("row", "", "", "");
         }
@@ -67,7 +73,7 @@ const fn code(reason: Reason) -> Code {
             Code::InvalidArgument
         }
         Reason::SqlNotAllowed | Reason::InsufficientPrivilege | Reason::ReadOnly => Code::PermissionDenied,
-        Reason::UnknownQuery | Reason::NoRow => Code::NotFound,
+        Reason::UnknownQuery | Reason::UnknownTable | Reason::NoRow => Code::NotFound,
         Reason::QueryIdInUse => Code::AlreadyExists,
         Reason::QueryBroken | Reason::Raised => Code::FailedPrecondition,
         Reason::Conflict | Reason::AdminCancelled | Reason::SchemaChanged | Reason::ConsumerStalled => Code::Aborted,
@@ -84,25 +90,7 @@ const fn code(reason: Reason) -> Code {
 
 /// The code of a reason, by the name that gRPC gives it.
 pub(crate) const fn code_name(reason: Reason) -> &'static str {
-    match code(reason) {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
-    }
+    reason::code_name(code(reason))
 }
 
 /// What may be tried again, and when.

@@ -32,12 +32,7 @@ pub(super) async fn about(
     estimated: bool,
 ) -> Result<About, Error> {
     let source = &statement.source;
-    let name = application_name(&call.id, source.label());
-    let waiting = Instant::now();
-    let session = Session::begin(&engine.database, &call.stop, &name).await;
-    let acquired = session.as_ref().map_or_else(|_| Instant::now(), Session::acquired);
-    call.count.phase(Phase::Connection, acquired - waiting);
-    let mut session = session?;
+    let mut session = begin(engine, call, source.label()).await?;
     let asked = async {
         let described = describe(&mut session, &call.stop, source).await;
         let described =
@@ -49,9 +44,23 @@ pub(super) async fn about(
         Ok(About { described, estimate })
     };
     let about = asked.await;
-    call.count.phase(Phase::Plan, acquired.elapsed());
-    session.finish().await;
+    finish(session, call).await;
     about
+}
+
+/// A session to ask something in, whose wait is counted.
+pub(super) async fn begin(engine: &Engine, call: &Call, label: &str) -> Result<Session, Error> {
+    let waiting = Instant::now();
+    let session = Session::begin(&engine.database, &call.stop, &application_name(&call.id, label)).await;
+    let acquired = session.as_ref().map_or_else(|_| Instant::now(), Session::acquired);
+    call.count.phase(Phase::Connection, acquired - waiting);
+    session
+}
+
+/// Ends it, and counts what it took.
+pub(super) async fn finish(session: Session, call: &Call) {
+    call.count.phase(Phase::Plan, session.acquired().elapsed());
+    session.finish().await;
 }
 
 async fn estimate(

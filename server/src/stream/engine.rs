@@ -12,13 +12,18 @@ use super::{
     outbox::{self, Events, Outbox},
     plans::Plans,
     read::{Measures, Read, millis, since},
+    tables::{self, Tables},
 };
 use crate::{
     admission::{Admission, Permit},
     db::Database,
     error::Error,
     metrics::calls::Phase,
-    plan::request::{ReadOptions, Statement},
+    plan::{
+        estimate::Estimate,
+        request::{ReadOptions, Statement},
+        table::{Table, name::TableName, read::TableRead, render::Rendered},
+    },
     stop::{Cause, StopOnDrop, Stopped},
 };
 
@@ -34,6 +39,7 @@ pub(crate) struct Engine {
     pub(crate) database: Database,
     pub(crate) admission: Admission,
     pub(crate) plans: Plans,
+    pub(crate) tables: Tables,
     pub(crate) calls: Calls,
     /// Every task that may hold a connection; the drain waits for them.
     pub(crate) tasks: TaskTracker,
@@ -67,27 +73,68 @@ impl Engine {
     /// Describes a statement, and has its plan estimated for its arguments if `estimated`.
     pub(crate) async fn describe(
         self: &Arc<Self>,
-        mut call: Call,
+        call: Call,
         statement: Statement,
         estimated: bool,
     ) -> Result<About, Error> {
+        let label = statement.source.label().to_owned();
+        let ask = async move |engine: Arc<Self>, call: Arc<Call>| about(&engine, &call, &statement, estimated).await;
+        self.ask("describe", label, call, ask).await
+    }
+
+    /// Describes the read of a table, and has its plan estimated if `estimated`.
+    pub(crate) async fn describe_table(
+        self: &Arc<Self>,
+        call: Call,
+        read: Arc<TableRead>,
+        estimated: bool,
+    ) -> Result<(Arc<Table>, Rendered, Option<Estimate>), Error> {
+        let label = read.label.clone();
+        let ask =
+            async move |engine: Arc<Self>, call: Arc<Call>| tables::describe(&engine, &call, &read, estimated).await;
+        self.ask("describe", label, call, ask).await
+    }
+
+    /// At most `count` of the tables that are open, behind the one of that name.
+    pub(crate) async fn tables(
+        self: &Arc<Self>,
+        call: Call,
+        after: TableName,
+        count: usize,
+    ) -> Result<Vec<Table>, Error> {
+        let list = async move |engine: Arc<Self>, call: Arc<Call>| tables::list(&engine, &call, &after, count).await;
+        self.ask("tables", String::new(), call, list).await
+    }
+
+    /// Asks PostgreSQL something, in a task that the caller's going does not drop.
+    async fn ask<T, F>(
+        self: &Arc<Self>,
+        kind: &'static str,
+        label: String,
+        mut call: Call,
+        question: impl FnOnce(Arc<Self>, Arc<Call>) -> F + Send + 'static,
+    ) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+    {
         let permit = self.admission.enter(&call.stop).await;
         call.count.phase(Phase::Queue, call.started.elapsed());
-        let (answer, described) = oneshot::channel();
-        let stop = call.stop.clone();
-        let _until_answered = (StopOnDrop(stop.clone()), call.known.take());
-        let engine = self.clone();
+        let (answer, answered) = oneshot::channel();
+        let _until_answered = call.known.take();
+        let stop = StopOnDrop(call.stop.clone());
+        let (engine, call) = (self.clone(), Arc::new(call));
         self.tasks.spawn(async move {
             let result = match permit {
-                Ok(_permit) => about(&engine, &call, &statement, estimated).await,
+                Ok(_permit) => question(engine, call.clone()).await,
                 Err(error) => Err(error),
             };
-            log("describe", &call, statement.source.label(), &Measures::default(), result.as_ref().err());
+            log(kind, &call, &label, &Measures::default(), result.as_ref().err());
             let _ = answer.send(result);
         });
-        match stop.unless_stopped(described).await? {
+        match stop.0.unless_stopped(answered).await? {
             Ok(result) => result,
-            Err(_) => Err(Error::Internal("the describing task ended without an outcome".to_owned())),
+            Err(_) => Err(Error::Internal("the asking task ended without an outcome".to_owned())),
         }
     }
 

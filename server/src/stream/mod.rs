@@ -12,3 +12,4 @@ pub(crate) mod outbox;
 pub(crate) mod pipeline;
 pub(crate) mod plans;
 pub(crate) mod read;
+pub(crate) mod tables;

@@ -27,6 +27,11 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// Just described.
+    pub(crate) fn new(described: Described) -> Self {
+        Self { described: Arc::new(described), at: Instant::now() }
+    }
+
     pub(crate) fn is_fresh(&self) -> bool {
         self.at.elapsed() < FRESH
     }
@@ -69,7 +74,7 @@ impl Plans {
     }
 
     pub(crate) fn insert(&self, source: &Source, described: Described) -> Plan {
-        let plan = Plan { described: Arc::new(described), at: Instant::now() };
+        let plan = Plan::new(described);
         self.cache.insert(key(source), plan.clone());
         plan
     }

@@ -18,7 +18,7 @@ use crate::{
     error::{Error, SqlErrorKind},
     metrics::calls,
     plan::{
-        self, Column, Described, Source,
+        self, Argument, Column, Described, Source,
         named::BadFile,
         request::{ReadOptions, Statement},
     },
@@ -39,9 +39,9 @@ pub(crate) struct Measures {
 const ATTEMPTS: usize = 3;
 
 /// An attempt that failed; `again` says that another one may go better.
-struct Failed {
-    error: Error,
-    again: bool,
+pub(super) struct Failed {
+    pub(super) error: Error,
+    pub(super) again: bool,
 }
 
 impl From<Error> for Failed {
@@ -77,6 +77,9 @@ impl Read<'_> {
 
     async fn attempt(&mut self) -> Result<(), Failed> {
         let (engine, stop, source) = (self.engine, &self.call.stop, &self.statement.source);
+        if let Source::Table(read) = source {
+            return self.attempt_table(read).await;
+        }
         let name = application_name(&self.call.id, source.label());
         let cached = engine.plans.get(source);
         let from_cache = cached.is_some();
@@ -105,11 +108,13 @@ impl Read<'_> {
                 plan
             }
         };
-        self.read(session, &plan, from_cache).await
+        let count = plan.described.parameters.len();
+        let arguments = plan::arrange(source, &self.statement.arguments, count);
+        self.read(session, &plan, arguments, from_cache).await
     }
 
     /// Notes how long it took to have a session, or to fail to.
-    fn had(&mut self, session: Result<Session, Error>) -> Result<Session, Error> {
+    pub(super) fn had(&mut self, session: Result<Session, Error>) -> Result<Session, Error> {
         let until = session.as_ref().map_or_else(|_| Instant::now(), Session::acquired);
         self.measures.queued = until - self.call.started;
         self.call.count.phase(calls::Phase::Connection, self.measures.queued.saturating_sub(self.admission_wait));
@@ -117,17 +122,25 @@ impl Read<'_> {
     }
 
     /// Reads along a plan.
-    async fn read(&mut self, session: Session, plan: &Plan, from_cache: bool) -> Result<(), Failed> {
+    pub(super) async fn read(
+        &mut self,
+        session: Session,
+        plan: &Plan,
+        arguments: Result<Vec<Argument>, Error>,
+        from_cache: bool,
+    ) -> Result<(), Failed> {
         let started = session.acquired();
         let (engine, stop, source) = (self.engine, &self.call.stop, &self.statement.source);
         let outdated = |error: &Error| {
             let outdated = from_cache && may_be_outdated(error);
-            if outdated {
-                engine.plans.forget(source);
+            match source {
+                Source::Table(read) if outdated => engine.tables.forget(&read.table),
+                _ if outdated => engine.plans.forget(source),
+                _ => {}
             }
             outdated
         };
-        let opened = self.open(session, &plan.described).await;
+        let opened = self.open(session, &plan.described, arguments).await;
         let planning = started.elapsed();
         self.call.count.phase(calls::Phase::Plan, planning);
         let mut cursor = match opened {
@@ -178,13 +191,14 @@ impl Read<'_> {
         count.phase(calls::Phase::Client, measures.client_wait);
     }
 
-    async fn open(&self, mut session: Session, described: &Arc<Described>) -> Result<Cursor, Error> {
+    async fn open(
+        &self,
+        mut session: Session,
+        described: &Arc<Described>,
+        arguments: Result<Vec<Argument>, Error>,
+    ) -> Result<Cursor, Error> {
         let stop = &self.call.stop;
-        let opened = async {
-            let arguments =
-                plan::arrange(&self.statement.source, &self.statement.arguments, described.parameters.len())?;
-            bind(&mut session, stop, described, &arguments).await
-        };
+        let opened = async { bind(&mut session, stop, described, &arguments?).await };
         match opened.await {
             Ok(arguments) => {
                 let batch_bytes = self.options.limits.bytes;
@@ -246,21 +260,28 @@ fn header(call: &Call, columns: &[Column]) -> v1::Header {
 
 /// A column as the contract announces it.
 pub(crate) fn wire_column(column: &Column) -> v1::Column {
-    v1::Column { name: column.name.clone(), type_name: column.type_name.short.clone(), type_oid: column.type_name.oid }
+    v1::Column {
+        name: column.name.clone(),
+        type_name: column.type_name.short.clone(),
+        type_oid: column.type_name.oid,
+        nullable: column.nullable,
+    }
 }
 
 /// What a DBA sees in `pg_stat_activity`; PostgreSQL cuts it at 63 bytes.
 pub(super) fn application_name(id: &str, label: &str) -> String {
     let mut name = format!("rowstream {id} {label}");
-    name.truncate(63);
+    name.truncate(name.floor_char_boundary(63));
     name
 }
 
 /// Errors that a plan from the cache may owe to DDL since.
 fn may_be_outdated(error: &Error) -> bool {
     match error {
-        Error::SchemaChanged | Error::InvalidParameter { .. } => true,
-        Error::Sql(sql) => matches!(sql.kind, SqlErrorKind::Statement | SqlErrorKind::Unsupported),
+        Error::SchemaChanged | Error::InvalidParameter { .. } | Error::InvalidValue { .. } => true,
+        Error::Sql(sql) => {
+            matches!(sql.kind, SqlErrorKind::Statement | SqlErrorKind::Unsupported | SqlErrorKind::Privilege)
+        }
         _ => false,
     }
 }
