@@ -147,7 +147,7 @@ async fn a_consumer_of_a_kilobyte_a_second_keeps_the_server_two_batches_ahead() 
         // A kilobyte, and room for the next one.
         let mut taken = 0;
         while taken < KIB {
-            let data = raw.receive_until(|frame| frame.kind == crate::frames::kind::DATA).await.expect("rows");
+            let data = raw.receive_data().await.expect("rows");
             taken += data.payload.len() as u64;
         }
         received += taken;
