@@ -5,6 +5,7 @@
 //! Nothing here does I/O, and neither side's behaviour lives here: the server depends on this crate,
 //! the client depends on this crate, and they never depend on each other.
 
+pub mod code;
 pub mod codec;
 pub mod deadline;
 pub mod float;

@@ -2,8 +2,6 @@
 //!
 //! `docs/errors.md` explains each to a reader; a test holds the two together.
 
-use tonic::Code;
-
 /// The domain of every `ErrorInfo` of ours.
 pub const DOMAIN: &str = "rowstream";
 
@@ -119,30 +117,6 @@ pub mod metadata {
     pub const ROW: &str = "row";
     /// The name of the column concerned.
     pub const COLUMN: &str = "column";
-}
-
-/// A gRPC code by the name that gRPC gives it.
-#[must_use]
-pub const fn code_name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use rowstream_contract::{FILE_DESCRIPTOR_SET, v1::query_service_server::QueryServiceServer};
-use tokio::{net::TcpListener, time::timeout_at};
+use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::Routes;
 use tonic_health::{
@@ -40,6 +40,8 @@ const SPARE_CALLS: usize = 256;
 /// How much longer than a caller may stall PostgreSQL lets a transaction wait: it only has to act if this
 /// program no longer does.
 const IDLE_SLACK: Duration = Duration::from_secs(60);
+/// How long the last bytes of ended calls have to reach their callers.
+const FLUSH: Duration = Duration::from_millis(400);
 
 /// Why the server could not run.
 #[derive(Debug, thiserror::Error)]
@@ -120,9 +122,9 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: Cancellation
     let routes = routes(args, service, background.health.clone())?;
     let counts = metrics.connections;
     transport::run(listener, routes, transport, counts, connections.clone(), shutdown, abort.clone()).await;
-    let until = drain(&engine.tasks, &engine.calls, args.grace_period).await;
+    drain(&engine.tasks, &engine.calls, args.grace_period).await;
     connections.close();
-    if timeout_at(until, connections.wait()).await.is_err() {
+    if timeout(FLUSH, connections.wait()).await.is_err() {
         abort.cancel();
         connections.wait().await;
     }

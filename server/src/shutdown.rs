@@ -4,14 +4,13 @@ use std::{process, time::Duration};
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    time::{Instant, timeout, timeout_at},
+    time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{stop::Cause, stream::calls::Calls};
 
-/// Once the grace period is over, how long stopped calls have to end their statements and give their connections
-/// back, and their callers to be told: both at the same time.
+/// How long stopped calls have to end their statements and give their connections back.
 const CLEAN_UP: Duration = Duration::from_millis(400);
 
 /// Cancels `shutdown` on the first SIGTERM or SIGINT; exits at once, with status 1, on the second.
@@ -38,18 +37,14 @@ async fn next(terminate: &mut Signal, interrupt: &mut Signal) {
     }
 }
 
-/// Lets calls end within the grace period, then stops them. Answers until when the last bytes of ended calls may take
-/// to reach their callers.
-pub(crate) async fn drain(tasks: &TaskTracker, calls: &Calls, grace_period: Duration) -> Instant {
+/// Lets calls end within the grace period, then stops them.
+pub(crate) async fn drain(tasks: &TaskTracker, calls: &Calls, grace_period: Duration) {
     tasks.close();
-    if timeout(grace_period, tasks.wait()).await.is_ok() {
-        return Instant::now() + CLEAN_UP;
+    if timeout(grace_period, tasks.wait()).await.is_err() {
+        tracing::warn!(calls = tasks.len(), "the grace period is over; stopping what is left");
+        calls.stop_all(Cause::Draining);
+        if timeout(CLEAN_UP, tasks.wait()).await.is_err() {
+            tracing::warn!(calls = tasks.len(), "calls did not end in time");
+        }
     }
-    tracing::warn!(calls = tasks.len(), "the grace period is over; stopping what is left");
-    let until = Instant::now() + CLEAN_UP;
-    calls.stop_all(Cause::Draining);
-    if timeout_at(until, tasks.wait()).await.is_err() {
-        tracing::warn!(calls = tasks.len(), "calls did not end in time");
-    }
-    until
 }

@@ -20,8 +20,6 @@ const KEPT_BYTES: u64 = 24 << 20;
 const SETTLED_WITHIN: Duration = Duration::from_secs(1);
 /// What the server has if its flags do not say.
 const POOL_MAX: usize = 10;
-/// How many calls share a connection, within what the server lets one have.
-const CONNECTION_STREAMS: usize = 200;
 
 /// A running server, its database, and what it took when it had nothing to do.
 #[derive(Debug)]
@@ -148,10 +146,10 @@ impl Server {
     pub(crate) async fn assert_whole_pool(&self) {
         const ALL: &str = "select pg_sleep(60) /* all of them */";
         let mut watch = self.watch().await;
-        let clients: Vec<Client> = (0..self.pool_max / CONNECTION_STREAMS).map(|_| self.new_client()).collect();
+        // A connection takes no more calls than --max-connection-streams.
+        let clients: Vec<_> = (0..=self.pool_max / 200).map(|_| self.new_client()).collect();
         let holding = join_all((0..self.pool_max).map(|i| {
-            let others = i.checked_sub(CONNECTION_STREAMS).and_then(|i| clients.get(i / CONNECTION_STREAMS));
-            let mut client = others.cloned().unwrap_or_else(|| self.client());
+            let mut client = clients[i % clients.len()].clone();
             async move { client.query_row(row_of(ALL)).await }
         }));
         let all = eventually("the whole pool serves", PATIENCE, async || {

@@ -3,7 +3,10 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use rowstream_contract::reason::{DOMAIN, Reason, code_name, metadata};
+use rowstream_contract::{
+    code,
+    reason::{DOMAIN, Reason, metadata},
+};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
@@ -27,7 +30,7 @@ impl ServerError {
     /// The code's name in the gRPC specification: `INVALID_ARGUMENT`.
     #[must_use]
     pub fn code_name(&self) -> &'static str {
-        code_name(self.code)
+        code::name(self.code)
     }
 
     /// The server's message, for people.

@@ -84,6 +84,26 @@ fn every_key_has_the_meaning_of_its_flag_and_yields_to_it() {
 }
 
 #[test]
+fn a_profile_trusts_what_lies_beside_its_file_under_the_name_it_gives() {
+    let home = Home::with(
+        "default = \"tls\"\n[profiles.tls]\nendpoint = \"https://127.0.0.1:1\"\ncacert = \"ca.crt\"\n\
+         [profiles.absolute]\nendpoint = \"https://127.0.0.1:1\"\ncacert = \"/no/such.crt\"\n\
+         [profiles.name]\nendpoint = \"https://127.0.0.1:1\"\nserver_name = \"no name\"\n",
+    );
+    let beside = home.path().with_file_name("ca.crt");
+    home.expect(&["health"], &[], 78, &format!("the profile's cacert {}: No such file", beside.display()));
+    home.expect(&["health", "--profile", "absolute"], &[], 78, "the profile's cacert /no/such.crt: No such file");
+    fs::write(&beside, "no certificate").unwrap();
+    home.expect(&["health"], &[], 64, "the CA certificate cannot be used");
+    home.expect(&["health", "--cacert", "/flag.crt"], &[], 64, "--cacert /flag.crt: No such file");
+    home.expect(&["health"], &[("ROWSTREAM_CACERT", "/env.crt")], 64, "--cacert /env.crt: No such file");
+
+    let name = ["health", "--profile", "name"];
+    home.expect(&name, &[], 64, "\"no name\" is neither a DNS name nor an IP address");
+    home.expect(&[&name[..], &["--server-name", "rows.internal"]].concat(), &[], 69, "https://127.0.0.1:1");
+}
+
+#[test]
 fn what_is_wrong_in_the_file_is_told_with_its_place_and_exits_with_78() {
     let home = Home::with("[profiles.a]\nendpont = \"http://h:1\"\n");
     let place = format!("{}:2: ", home.path().display());

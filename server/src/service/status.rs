@@ -2,7 +2,10 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use rowstream_contract::reason::{self, DOMAIN, Reason, metadata};
+use rowstream_contract::{
+    code as grpc,
+    reason::{DOMAIN, Reason, metadata},
+};
 use tonic::{Code, Status, metadata::MetadataValue};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -90,7 +93,7 @@ const fn code(reason: Reason) -> Code {
 
 /// The code of a reason, by the name that gRPC gives it.
 pub(crate) const fn code_name(reason: Reason) -> &'static str {
-    reason::code_name(code(reason))
+    grpc::name(code(reason))
 }
 
 /// What may be tried again, and when.

@@ -7,7 +7,10 @@ use tokio::net::TcpStream;
 use tonic::Code;
 use tonic_health::pb::health_check_response::ServingStatus;
 
-use crate::harness::{ENDLESS, PATIENCE, Server, health, is, open, outcome, read, watch_health};
+use crate::{
+    harness::{ENDLESS, PATIENCE, Server, health, is, open, outcome, read, watch_health},
+    process::Program,
+};
 
 const STREAMS: usize = 20;
 /// 5 MB: more than all buffers between the server and a caller who does not read.
@@ -63,4 +66,28 @@ async fn a_second_signal_ends_at_once() {
         assert_eq!(server.program.end().await.status, Some(1), "{first}, {second}");
         stream.await.expect("no panic").expect_err("cut off");
     }
+}
+
+#[tokio::test]
+async fn signals_are_heard_when_nobody_reads_the_log_any_more() {
+    let mut server = Server::spawn(Program::with_lost_stderr().args(["--grace-period", "10m"])).await;
+    let client = server.client();
+    let stream = open(&client, LARGE).await;
+    server.program.signal("TERM");
+    eventually("new connections are refused", PATIENCE, async || TcpStream::connect(server.address).await.is_err())
+        .await;
+    assert_eq!(read(stream).await.expect("a stream under way ends well").row_count, 5000);
+    assert_eq!(server.program.end().await.status, Some(0));
+    server.assert_no_backend().await;
+
+    // The second signal is heard by whoever has logged the first.
+    let mut server = Server::spawn(Program::with_lost_stderr().args(["--grace-period", "1h"])).await;
+    let client = server.client();
+    let stream = tokio::spawn(read(open(&client, ENDLESS).await));
+    server.program.signal("TERM");
+    eventually("new connections are refused", PATIENCE, async || TcpStream::connect(server.address).await.is_err())
+        .await;
+    server.program.signal("TERM");
+    assert_eq!(server.program.end().await.status, Some(1));
+    stream.await.expect("no panic").expect_err("cut off");
 }

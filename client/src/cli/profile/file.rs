@@ -1,7 +1,7 @@
 //! The file of profiles: strict TOML. An unknown key or a value of the wrong type is an error with its
 //! line, never ignored.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use clap::ValueEnum as _;
 use serde::{
@@ -26,6 +26,9 @@ pub(super) struct File {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Settings {
     pub(super) endpoint: Endpoints,
+    /// As written; a relative one is meant against the file's folder.
+    pub(super) cacert: Option<PathBuf>,
+    pub(super) server_name: Option<String>,
     #[serde(deserialize_with = "duration")]
     pub(super) deadline: Option<Duration>,
     #[serde(deserialize_with = "duration")]
@@ -101,6 +104,8 @@ pub(super) fn parse(text: &str) -> Result<File, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -108,7 +113,8 @@ mod tests {
         let file = parse(
             "default = \"local\"\n[profiles.local]\nendpoint = \"http://a:1\"\n\
              [profiles.all]\nendpoint = [\"http://a:1\", \"http://b:1\"]\ndeadline = \"30s\"\n\
-             connect_timeout = \"500ms\"\nformat = \"jsonl\"\nmax_rows = 7\n",
+             connect_timeout = \"500ms\"\nformat = \"jsonl\"\nmax_rows = 7\n\
+             cacert = \"ca.crt\"\nserver_name = \"rows.internal\"\n",
         )
         .unwrap();
         assert_eq!(file.default.as_deref(), Some("local"));
@@ -120,6 +126,8 @@ mod tests {
             (Some(Duration::from_secs(30)), Some(Duration::from_millis(500)))
         );
         assert_eq!((all.format, all.max_rows), (Some(Format::Jsonl), Some(7)));
+        assert_eq!(all.cacert.as_deref(), Some(Path::new("ca.crt")));
+        assert_eq!(all.server_name.as_deref(), Some("rows.internal"));
         assert!(parse("").unwrap().profiles.is_empty());
     }
 
@@ -135,6 +143,8 @@ mod tests {
             ("[profiles.a]\nmax_rows = 0", &[":2: ", "0 is no limit", "1 or more"]),
             ("[profiles.a]\nendpoint = 5", &[":2: ", "http://HOST:PORT"]),
             ("[profiles.a]\nendpoint = [5]", &[":2: ", "string"]),
+            ("[profiles.a]\ncacert = true", &[":2: ", "path"]),
+            ("[profiles.a]\nserver_name = 1", &[":2: ", "string"]),
             ("[profiles.a]\nformat = \"csv\"\nformat = \"csv\"", &[":3: ", "duplicate key"]),
             ("[profiles.a", &[":1: "]),
         ] {

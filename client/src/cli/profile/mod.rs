@@ -22,6 +22,10 @@ pub(crate) fn apply(choice: &Profile, connection: &mut Connection, command: &mut
     if connection.endpoint.is_empty() {
         connection.endpoint = settings.endpoint.0;
     }
+    if connection.cacert.is_none() {
+        connection.cacert = settings.cacert.map(readable).transpose()?;
+    }
+    connection.server_name = connection.server_name.take().or(settings.server_name);
     connection.deadline = connection.deadline.or(settings.deadline);
     connection.connect_timeout = connection.connect_timeout.or(settings.connect_timeout);
     if let Command::Query(query) = command {
@@ -29,6 +33,14 @@ pub(crate) fn apply(choice: &Profile, connection: &mut Connection, command: &mut
         query.max_rows = query.max_rows.or(settings.max_rows);
     }
     Ok(())
+}
+
+/// Refuses a profile's certificate file that cannot be opened, where it is still known that it is the profile's.
+fn readable(cacert: PathBuf) -> Result<PathBuf, Failure> {
+    match std::fs::File::open(&cacert) {
+        Ok(_) => Ok(cacert),
+        Err(error) => Err(Failure::Config(format!("the profile's cacert {}: {error}", cacert.display()))),
+    }
 }
 
 /// `rowstream profiles`: names and endpoints; a star marks the one that counts now.
@@ -51,7 +63,11 @@ pub(crate) fn list(choice: &Profile) -> Result<(), Failure> {
 fn chosen(choice: &Profile) -> Result<Settings, Failure> {
     let Some((path, mut file)) = read(choice)? else { return Ok(Settings::default()) };
     let name = current(choice, &path, &file)?.map(str::to_owned);
-    Ok(name.and_then(|name| file.profiles.remove(&name)).unwrap_or_default())
+    let mut settings = name.and_then(|name| file.profiles.remove(&name)).unwrap_or_default();
+    // The file means the same wherever the program is run from.
+    let folder = path.parent().unwrap_or(Path::new(""));
+    settings.cacert = settings.cacert.map(|cacert| folder.join(cacert));
+    Ok(settings)
 }
 
 /// The name of the profile that counts, which exists.

@@ -61,6 +61,20 @@ impl Program {
         shell
     }
 
+    /// The same, where whoever reads its stderr goes away once it has said where it listens.
+    ///
+    /// # Panics
+    ///
+    /// If it has not been built.
+    #[must_use]
+    pub fn with_lost_stderr() -> Command {
+        let mut shell = without_settings(Command::new("bash"));
+        // grep ends at the first such line, and hands it on.
+        let script = r#"exec "$0" "$@" 2> >(exec grep -m 1 '"listening"' >&2)"#;
+        shell.args(["-c", script]).arg(bin("rowstream-server"));
+        shell
+    }
+
     /// Starts a command; its output is collected.
     ///
     /// # Panics
