@@ -78,7 +78,10 @@ pub(crate) async fn batches(server: &Server, rounds: usize) -> Result<()> {
     for (i, kib) in SIZES.into_iter().enumerate() {
         let took = quantile(&mut times[i], 0.5).as_secs_f64();
         let cpu = spent[i] / f64::from(u32::try_from(rounds)?) / rows * 1e6;
-        println!("batches of {kib:>3} KiB: {:>9.0} rows/s, {cpu:.2} s of the server's CPU per million rows", rows / took);
+        println!(
+            "batches of {kib:>3} KiB: {:>9.0} rows/s, {cpu:.2} s of the server's CPU per million rows",
+            rows / took
+        );
     }
     Ok(())
 }

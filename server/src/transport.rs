@@ -152,8 +152,8 @@ async fn serve<T, S, B>(
         Ok(stream) => stream,
         Err(failure) => return open.failed(failure),
     };
-    let connection = http2.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-    let mut connection = std::pin::pin!(connection);
+    // Boxed: inside this function's state it would be there several times over, in every idle connection.
+    let mut connection = Box::pin(http2.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
     let ended = tokio::select! {
         ended = &mut connection => ended,
         () = shutdown.cancelled() => {
