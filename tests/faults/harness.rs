@@ -147,7 +147,8 @@ impl Server {
         const ALL: &str = "select pg_sleep(60) /* all of them */";
         let mut watch = self.watch().await;
         // A connection takes no more calls than --max-connection-streams.
-        let clients: Vec<_> = (0..=self.pool_max / 200).map(|_| self.new_client()).collect();
+        let further = (0..self.pool_max / 200).map(|_| self.new_client());
+        let clients: Vec<_> = std::iter::once(self.client()).chain(further).collect();
         let holding = join_all((0..self.pool_max).map(|i| {
             let mut client = clients[i % clients.len()].clone();
             async move { client.query_row(row_of(ALL)).await }
