@@ -236,6 +236,6 @@ async fn of_hundreds_that_stand_still_each_is_ended_in_time_and_the_others_go_on
         assert_eq!(outcome(&status), is(Code::Aborted, "CONSUMER_STALLED"));
     }
     // Of what the streams took together the allocator keeps a part, for the next ones.
-    let kept = (24 * MIB).max(count as u64 * 400 * KIB);
+    let kept = (24 * MIB).max(count as u64 * 512 * KIB);
     server.assert_settled_keeping(kept).await;
 }
