@@ -49,6 +49,8 @@ async fn main() -> Result<()> {
     streams::first_rows(&client).await?;
     println!("== lineitem, {} rounds, beside psql's COPY in binary", args.rounds);
     streams::compare(&source, &server, args.rounds).await?;
+    println!("== lineitem in batches of several sizes, {} rounds", args.rounds);
+    streams::batches(&server, args.rounds).await?;
     println!("== {} cancels: from dropping the call until the backend is idle", args.endings);
     endings::cancels(&client, &source, args.endings).await?;
     println!("== {} deadlines of 50 ms in mid-fetch: how late the answer is, by the server's own clock", args.endings);

@@ -61,9 +61,39 @@ pub(crate) async fn compare(source: &Source, server: &Server, rounds: usize) -> 
     Ok(())
 }
 
+/// Sizes of batches in turns, the default among them: rows a second, and the server's processor time.
+pub(crate) async fn batches(server: &Server, rounds: usize) -> Result<()> {
+    const SIZES: [u32; 4] = [64, 96, 128, 256];
+    let mut times = SIZES.map(|_| Vec::new());
+    let (mut spent, mut rows) = ([0.0; SIZES.len()], 0);
+    for _ in 0..rounds {
+        for (i, kib) in SIZES.into_iter().enumerate() {
+            let ((_, before), start) = (server.cost()?, Instant::now());
+            rows = read_in(&server.url, kib * 1024).await?;
+            times[i].push(start.elapsed());
+            spent[i] += server.cost()?.1 - before;
+        }
+    }
+    let rows = f64::from(u32::try_from(rows)?);
+    for (i, kib) in SIZES.into_iter().enumerate() {
+        let took = quantile(&mut times[i], 0.5).as_secs_f64();
+        let cpu = spent[i] / f64::from(u32::try_from(rounds)?) / rows * 1e6;
+        println!(
+            "batches of {kib:>3} KiB: {:>9.0} rows/s, {cpu:.2} s of the server's CPU per million rows",
+            rows / took
+        );
+    }
+    Ok(())
+}
+
 async fn read(url: &str) -> Result<u64> {
+    read_in(url, 0).await
+}
+
+async fn read_in(url: &str, batch_bytes: u32) -> Result<u64> {
     let client = Client::builder([url]).build()?;
-    let mut stream = client.sql(QUERY).deadline(Duration::from_secs(3600)).stream().await?;
+    let call = client.sql(QUERY).deadline(Duration::from_secs(3600)).max_batch_bytes(batch_bytes);
+    let mut stream = call.stream().await?;
     let mut values = 0_u64;
     while let Some(batch) = stream.next_batch().await? {
         for row in batch.iter() {

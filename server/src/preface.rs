@@ -2,6 +2,9 @@
 //!
 //! hyper waits for the preface without a limit, and its keepalive begins after it: a connection that sends a
 //! byte now and then would hold its place for ever. So the preface is read here, and hyper is given it again.
+//!
+//! What comes after it goes through here in turns: hyper reads on as long as there is something to read, so that a
+//! flood of small frames would keep a thread from everybody else's calls for tens of milliseconds.
 
 use std::{
     io,
@@ -20,12 +23,18 @@ use crate::metrics::connections::Failure;
 /// RFC 9113, section 3.4.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// How much a connection may bring before others have their turn: some thousand of the smallest frames, or a millisecond
+/// of work.
+const TURN_BYTES: usize = 32 * 1024;
+
 /// A connection that has sent its preface, of which nothing has been read.
 #[derive(Debug)]
 pub(crate) struct Prefaced<T> {
     io: T,
     /// How much of the preface has been read again.
     replayed: usize,
+    /// Bytes read since there were none, or since others had their turn.
+    turn: usize,
 }
 
 /// Reads the preface. Fails if it does not come within the limit, or something else comes.
@@ -42,9 +51,24 @@ pub(crate) async fn read<T: AsyncRead + Unpin>(mut io: T, limit: Duration) -> Re
         true
     };
     match timeout(limit, matches).await {
-        Ok(true) => Ok(Prefaced { io, replayed: 0 }),
+        Ok(true) => Ok(Prefaced { io, replayed: 0, turn: 0 }),
         Ok(false) => Err(Failure::Error),
         Err(_) => Err(Failure::Silent),
+    }
+}
+
+impl<T: AsyncRead + Unpin> Prefaced<T> {
+    /// Reads, and stands back once it has read much without having to wait.
+    fn poll_turn(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.turn >= TURN_BYTES {
+            self.turn = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.io).poll_read(context, buffer);
+        self.turn = if read.is_pending() { 0 } else { self.turn + buffer.filled().len() - before };
+        read
     }
 }
 
@@ -56,7 +80,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Prefaced<T> {
     ) -> Poll<io::Result<()>> {
         let rest = &PREFACE[self.replayed..];
         if rest.is_empty() {
-            return Pin::new(&mut self.io).poll_read(context, buffer);
+            return self.poll_turn(context, buffer);
         }
         let now = rest.len().min(buffer.remaining());
         buffer.put_slice(&rest[..now]);
@@ -110,6 +134,38 @@ mod tests {
         let mut bytes = Vec::new();
         read(server, LIMIT).await.expect("a preface").read_to_end(&mut bytes).await.expect("bytes");
         assert_eq!(bytes, [PREFACE, b"frames"].concat());
+    }
+
+    #[tokio::test]
+    async fn others_have_their_turn_however_much_there_is_to_read() {
+        let (mut caller, server) = duplex(TURN_BYTES * 8);
+        caller.write_all(PREFACE).await.expect("room");
+        caller.write_all(&[0; TURN_BYTES * 4]).await.expect("room");
+        drop(caller);
+        let mut connection = read(server, LIMIT).await.expect("a preface");
+        let reading = async {
+            let (mut most, mut taken, mut buffer) = (0, 0, vec![0; 8 * 1024]);
+            std::future::poll_fn(|context| {
+                let mut now = 0;
+                loop {
+                    let mut part = ReadBuf::new(&mut buffer);
+                    let read = Pin::new(&mut connection).poll_read(context, &mut part);
+                    now += part.filled().len();
+                    match read {
+                        Poll::Ready(_) if !part.filled().is_empty() => continue,
+                        _ => {}
+                    }
+                    most = most.max(now);
+                    taken += now;
+                    return read.map(drop);
+                }
+            })
+            .await;
+            (most, taken)
+        };
+        let (most, taken) = reading.await;
+        assert_eq!(taken, PREFACE.len() + TURN_BYTES * 4, "nothing is lost");
+        assert!(most < TURN_BYTES * 2, "{most} bytes in one turn");
     }
 
     #[tokio::test]

@@ -122,9 +122,10 @@ async fn connection<S, B>(
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    let Some(tls) = tls else { return serve(stream, open, http2, service, shutdown).await };
-    match timeout(PREFACE, tls.accept(stream)).await {
-        Ok(Ok(Some(stream))) => serve(stream, open, http2, service, shutdown).await,
+    // Each boxed, so that an idle connection takes the room of what it is in, not of the largest it might be in.
+    let Some(tls) = tls else { return Box::pin(serve(stream, open, http2, service, shutdown)).await };
+    match timeout(PREFACE, Box::pin(tls.accept(stream))).await {
+        Ok(Ok(Some(stream))) => Box::pin(serve(stream, open, http2, service, shutdown)).await,
         Ok(Ok(None)) => open.failed(Failure::Error),
         Ok(Err(error)) => {
             open.failed(Failure::Error);
@@ -152,8 +153,8 @@ async fn serve<T, S, B>(
         Ok(stream) => stream,
         Err(failure) => return open.failed(failure),
     };
-    let connection = http2.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-    let mut connection = std::pin::pin!(connection);
+    // Boxed: inside this function's state it would be there several times over, in every idle connection.
+    let mut connection = Box::pin(http2.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
     let ended = tokio::select! {
         ended = &mut connection => ended,
         () = shutdown.cancelled() => {

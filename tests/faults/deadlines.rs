@@ -16,8 +16,9 @@ use crate::{
 };
 
 const POOL: usize = 16;
-/// How many rows of a hundred kilobytes: more than all buffers between the server and a caller who does not read.
-const UNREAD: usize = 200;
+/// How many rows of a kilobyte: more than all buffers between the server and a caller who does not read. Larger rows
+/// would keep PostgreSQL busy with the first FETCH until the deadline.
+const UNREAD: usize = 20_000;
 /// Within this time of the last deadline all backends are idle.
 const IDLE_WITHIN: Duration = Duration::from_millis(500);
 const LATE_BY: Duration = Duration::from_millis(50);
@@ -118,7 +119,7 @@ impl Phase {
             Self::Plan => format!("select i, '{MARKER}' from locked"),
             Self::Fetch if number.is_multiple_of(2) => "select pg_sleep(60)".to_owned(),
             Self::Fetch => endless(),
-            Self::Send => format!("select i, repeat('{MARKER}', 8000) from generate_series(1, {UNREAD}) i"),
+            Self::Send => format!("select i, repeat('{MARKER}', 80) from generate_series(1, {UNREAD}) i"),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -52,13 +53,19 @@ pub(crate) struct Flooded {
     pub(crate) took: Duration,
 }
 
-/// Sends that many frames; a connection that the server closes is followed by another one.
-pub(crate) async fn flood<A: Attack>(address: SocketAddr, frames: usize, attack: impl Fn() -> A) -> Flooded {
+/// Sends that many frames, and goes on until the honest caller has made that many calls meanwhile; a connection that
+/// the server closes is followed by another one.
+pub(crate) async fn flood<A: Attack>(
+    address: SocketAddr,
+    frames: usize,
+    (honest, calls): (&Honest, usize),
+    attack: impl Fn() -> A,
+) -> Flooded {
     let start = Instant::now();
     let mut flooded = Flooded::default();
-    while flooded.frames < frames {
+    while flooded.frames < frames || honest.calls() < calls {
         flooded.connections += 1;
-        flooded.frames += connection(address, frames - flooded.frames, attack()).await;
+        flooded.frames += connection(address, frames, attack()).await;
     }
     flooded.took = start.elapsed();
     flooded
@@ -105,19 +112,20 @@ fn drain(mut reader: OwnedReadHalf, closed: Arc<AtomicBool>) -> JoinHandle<()> {
     })
 }
 
-/// A caller of small rows, one after another on a connection of its own, until it is told to end.
+/// A caller of small rows, one after another on a connection of its own, until it is told to end. It has a thread of
+/// its own: what it waits for is the server, and not the attacker beside it.
 #[derive(Debug)]
 pub(crate) struct Honest {
     end: Arc<AtomicBool>,
     calls: Arc<AtomicUsize>,
-    task: JoinHandle<Times>,
+    thread: thread::JoinHandle<Times>,
 }
 
 impl Honest {
     pub(crate) fn start(address: SocketAddr) -> Self {
         let (end, calls) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let (told, count) = (end.clone(), calls.clone());
-        let task = tokio::spawn(async move {
+        let calling = async move {
             let mut client = client(address);
             let mut times = Times::default();
             while !told.load(Ordering::Relaxed) {
@@ -127,8 +135,12 @@ impl Honest {
                 count.fetch_add(1, Ordering::Relaxed);
             }
             times
+        };
+        let thread = thread::spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(calling)
         });
-        Self { end, calls, task }
+        Self { end, calls, thread }
     }
 
     /// How many calls it has made.
@@ -139,6 +151,7 @@ impl Honest {
     /// Ends it, and answers how long its calls took.
     pub(crate) async fn end(self) -> Times {
         self.end.store(true, Ordering::Relaxed);
-        self.task.await.expect("no call has failed")
+        let joined = tokio::task::spawn_blocking(|| self.thread.join()).await.expect("no panic");
+        joined.expect("no call has failed")
     }
 }

@@ -159,6 +159,22 @@ impl Raw {
         }
     }
 
+    /// The next DATA frame, like a caller that is slow but there: PINGs on the way are answered.
+    pub(crate) async fn receive_data(&mut self) -> Option<Received> {
+        loop {
+            let received = self.receive().await?;
+            match received.kind {
+                kind::DATA => return Some(received),
+                kind::PING if received.flags & ACK == 0 => {
+                    let mut out = Vec::new();
+                    frame(kind::PING, ACK, 0, &received.payload, &mut out);
+                    self.write(&out).await.ok()?;
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// Waits until the server has closed the connection; how, is its business.
     pub(crate) async fn until_closed(&mut self, limit: Duration) {
         let end = async { while self.receive().await.is_some() {} };

@@ -167,12 +167,17 @@ impl Server {
     /// (I2), the whole pool can be had (I1), files and memory are back (I4), each call has ended once and nothing has
     /// panicked (I5), and neither rows nor a password are in the log (I6).
     pub(crate) async fn assert_settled(&self) {
+        self.assert_settled_keeping(KEPT_BYTES).await;
+    }
+
+    /// As [`Self::assert_settled`], where the allocator may keep more.
+    pub(crate) async fn assert_settled_keeping(&self, kept: u64) {
         let limit = if Size::asked() == Size::Full { SETTLED_WITHIN } else { PATIENCE };
         self.watch().await.until_idle(limit).await;
         self.assert_whole_pool().await;
         eventually("files and sockets are closed", PATIENCE, async || self.files() <= self.baseline.files).await;
         let memory = self.program.memory();
-        let allowed = self.baseline.memory + KEPT_BYTES;
+        let allowed = self.baseline.memory + kept;
         assert!(memory <= allowed, "resident memory is {memory} bytes; it was {} at first", self.baseline.memory);
         self.assert_log();
     }

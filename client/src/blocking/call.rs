@@ -52,7 +52,7 @@ impl Call {
         self.with(|call| call.max_batch_rows(rows))
     }
 
-    /// As [`crate::Call::max_batch_bytes`]: the size of a batch. Default 0: 256 KiB.
+    /// As [`crate::Call::max_batch_bytes`]: the size of a batch. Default 0: 96 KiB.
     pub fn max_batch_bytes(self, bytes: u32) -> Self {
         self.with(|call| call.max_batch_bytes(bytes))
     }

@@ -10,7 +10,8 @@ use super::{
 use crate::{encode::batch::BatchLimits, error::Error};
 
 /// The size at which a batch closes if the request does not say. Four of them make most of what a stream that is not
-/// read takes; larger ones are hardly faster.
+/// read takes. 256 KiB would take 4 to 9 % less of this program's processor time, and bring no more rows a second than
+/// one run differs from the next (docs/performance.md).
 const BATCH_BYTES: usize = 96 * 1024;
 /// The size at which the first batch closes, so that the first row comes early.
 const FIRST_BATCH_BYTES: usize = 32 * 1024;
