@@ -67,7 +67,8 @@ async fn rate_error(client: &Client, rate: f64, calls: usize, real: bool) -> Res
         }
     });
     let results = client.fanout().rate(Rate::per_second(rate)?).concurrency(200).collect(calls).await;
-    let begun = results.outcomes.into_iter().map(|outcome| outcome.result).collect::<std::result::Result<Vec<_>, _>>()?;
+    let begun =
+        results.outcomes.into_iter().map(|outcome| outcome.result).collect::<std::result::Result<Vec<_>, _>>()?;
     // What comes at once is the burst, and as long as that takes at this rate the next tokens come.
     let burst = (rate / 100.0).max(2.0);
     let skip = begun.partition_point(|at| *at - begun[0] < Duration::from_secs_f64(burst / rate));
@@ -112,9 +113,12 @@ async fn the_guides_table(url: &str) -> Result<()> {
 async fn hedging(client: &Client) -> Result<()> {
     const SQL: &str = "select case when random() < 0.01 then pg_sleep(0.5) else pg_sleep(0.005) end is null";
     let call = client.sql(SQL);
-    for (name, policy) in
-        [("without      ", None), ("hedge p95    ", Some("p95")), ("hedge 50ms   ", Some("50ms")), ("without again", None)]
-    {
+    for (name, policy) in [
+        ("without      ", None),
+        ("hedge p95    ", Some("p95")),
+        ("hedge 50ms   ", Some("50ms")),
+        ("without again", None),
+    ] {
         let mut fanout = client.fanout().concurrency(16).rate(Rate::per_second(500.0)?);
         if let Some(policy) = policy {
             fanout = fanout.hedge(policy.parse::<HedgePolicy>()?);
