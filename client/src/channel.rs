@@ -54,9 +54,20 @@ impl Channels {
     pub(crate) fn take(&self) -> (Channel, Arc<str>) {
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.connections.len();
         let connection = &self.connections[turn];
-        let channel = connection.channel.get_or_init(|| connection.endpoint.connect_lazy());
+        let channel = connection.channel.get_or_init(|| open(&connection.endpoint));
         (channel.clone(), connection.name.clone())
     }
+}
+
+/// A connection that is opened when it is first used.
+fn open(endpoint: &Endpoint) -> Channel {
+    #[cfg(feature = "testing")]
+    if let Some(connector) =
+        endpoint.uri().authority().and_then(|a| a.as_str().parse().ok()).and_then(crate::testing::connector)
+    {
+        return endpoint.connect_with_connector_lazy(connector);
+    }
+    endpoint.connect_lazy()
 }
 
 impl Connection {

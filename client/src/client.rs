@@ -12,7 +12,7 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus,
 use crate::{Call, ClientBuilder, Error, NamedQuery, Table, TableRead, channel::Channels, deadline::Deadline};
 
 /// The service whose health is asked for.
-const SERVICE: &str = "rowstream.v1.QueryService";
+pub(crate) const SERVICE: &str = "rowstream.v1.QueryService";
 /// Calls that only read the server's own state get this long.
 const CONTROL_TIMEOUT: Duration = Duration::from_secs(10);
 

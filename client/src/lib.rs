@@ -45,6 +45,8 @@ mod integrity;
 pub mod sink;
 mod stream;
 mod table;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod tls;
 mod value;
 
