@@ -219,7 +219,7 @@ async fn its_health_is_what_the_test_says() {
     assert_eq!(client.health().await.unwrap(), Health::NotServing);
     server.stop().await;
     server.restart().await;
-    assert_eq!(client.health().await.unwrap(), Health::NotServing, "a restart changes nothing else");
+    assert_eq!(server.client().health().await.unwrap(), Health::NotServing, "a restart changes nothing else");
 }
 
 #[tokio::test]
