@@ -5,7 +5,9 @@ use std::{fmt, time::Duration};
 
 use rowstream_contract::v1::{DescribeQueryRequest, QueryRowRequest, Statement, StreamQueryRequest, statement::Source};
 
-use crate::{Client, Columns, Description, Error, Row, RowBatch, RowStream, Value, deadline::Deadline};
+use crate::{
+    Client, Columns, Description, Error, Row, RowBatch, RowStream, Value, client::Service, deadline::Deadline,
+};
 
 /// A statement and how to run it; made by [`Client::query`], [`Client::sql`] and
 /// [`TableRead::call`](crate::TableRead::call). Can be cloned and sent many times.
@@ -96,16 +98,19 @@ impl Call {
     /// Whatever ended the call before its first row.
     pub async fn stream(&self) -> Result<RowStream, Error> {
         let deadline = Deadline::starting_now(self.options.deadline);
-        let (mut service, endpoint) = self.client.service();
-        let request = deadline.request(StreamQueryRequest {
+        let request = StreamQueryRequest {
             statement: Some(self.statement.clone()),
             max_rows: self.options.max_rows.try_into().unwrap_or(i64::MAX),
             max_batch_rows: self.options.max_batch_rows.try_into().unwrap_or(i32::MAX),
             max_batch_bytes: self.options.max_batch_bytes.try_into().unwrap_or(i32::MAX),
             query_id: self.options.query_id.clone(),
-        });
-        let response = deadline.run(&endpoint, service.stream_query(request)).await?;
-        RowStream::open(response.into_inner(), deadline, endpoint).await
+        };
+        let send = |channel| {
+            let (mut service, request) = (self.client.service(channel), deadline.request(request.clone()));
+            async move { service.stream_query(request).await }
+        };
+        let (response, lease) = self.client.attempt(&deadline, send).await?;
+        RowStream::open(response.into_inner(), deadline, lease).await
     }
 
     /// Sends the call for its first row only.
@@ -114,12 +119,10 @@ impl Call {
     /// NOT_FOUND, reason NO_ROW, if there is none; any other failure of the call.
     pub async fn query_row(&self) -> Result<Row, Error> {
         let deadline = Deadline::starting_now(self.options.deadline);
-        let (mut service, endpoint) = self.client.service();
-        let request = deadline.request(QueryRowRequest {
-            statement: Some(self.statement.clone()),
-            query_id: self.options.query_id.clone(),
-        });
-        let response = deadline.run(&endpoint, service.query_row(request)).await?.into_inner();
+        let request =
+            QueryRowRequest { statement: Some(self.statement.clone()), query_id: self.options.query_id.clone() };
+        let query = |mut service: Service, request| async move { service.query_row(request).await };
+        let response = self.client.ask(&deadline, &request, query).await?;
         let row = response.row.ok_or_else(|| Error::protocol("an answer without a row"))?;
         let columns = Columns::from(response.columns);
         RowBatch::of_one_row(columns, row.0)
@@ -149,8 +152,7 @@ impl Call {
 
     async fn ask(&self, request: DescribeQueryRequest) -> Result<Description, Error> {
         let deadline = Deadline::starting_now(self.options.deadline);
-        let (mut service, endpoint) = self.client.service();
-        let request = deadline.request(request);
-        Description::try_from(deadline.run(&endpoint, service.describe_query(request)).await?.into_inner())
+        let describe = |mut service: Service, request| async move { service.describe_query(request).await };
+        Description::try_from(self.client.ask(&deadline, &request, describe).await?)
     }
 }

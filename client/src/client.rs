@@ -2,17 +2,22 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use rowstream_contract::v1::{
     CancelQueryRequest, ListQueriesRequest, ListTablesRequest, query_service_client::QueryServiceClient,
     statement::Source,
 };
-use tonic::{Code, transport::Channel};
-use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+use tonic::transport::Channel;
 
-use crate::{Call, ClientBuilder, Error, NamedQuery, Table, TableRead, channel::Channels, deadline::Deadline};
+use crate::{
+    Call, ClientBuilder, Error, Health, NamedQuery, Table, TableRead,
+    channel::{BackendId, Channels},
+    deadline::Deadline,
+    health,
+};
 
-/// The service whose health is asked for.
-pub(crate) const SERVICE: &str = "rowstream.v1.QueryService";
+pub(crate) type Service = QueryServiceClient<Channel>;
+
 /// Calls that only read the server's own state get this long.
 const CONTROL_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -28,17 +33,6 @@ pub struct Client {
 struct Inner {
     channels: Channels,
     max_message_bytes: usize,
-}
-
-/// Whether a server takes calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Health {
-    /// It does.
-    Serving,
-    /// It is draining, or PostgreSQL does not answer.
-    NotServing,
-    /// It answers, but serves no `rowstream.v1.QueryService`.
-    Unknown,
 }
 
 impl Client {
@@ -77,9 +71,9 @@ impl Client {
         let deadline = Deadline::starting_now(Some(CONTROL_TIMEOUT));
         let (mut tables, mut page_token) = (Vec::new(), String::new());
         loop {
-            let (mut service, endpoint) = self.service();
-            let request = deadline.request(ListTablesRequest { page_size: 0, page_token: page_token.clone() });
-            let page = deadline.run(&endpoint, service.list_tables(request)).await?.into_inner();
+            let request = ListTablesRequest { page_size: 0, page_token: page_token.clone() };
+            let list = |mut service: Service, request| async move { service.list_tables(request).await };
+            let page = self.ask(&deadline, &request, list).await?;
             let empty = page.tables.is_empty();
             tables.extend(page.tables.into_iter().map(Table::from));
             if page.next_page_token.is_empty() {
@@ -100,9 +94,9 @@ impl Client {
         let deadline = Deadline::starting_now(Some(CONTROL_TIMEOUT));
         let (mut queries, mut page_token) = (Vec::new(), String::new());
         loop {
-            let (mut service, endpoint) = self.service();
-            let request = deadline.request(ListQueriesRequest { page_size: 0, page_token: page_token.clone() });
-            let page = deadline.run(&endpoint, service.list_queries(request)).await?.into_inner();
+            let request = ListQueriesRequest { page_size: 0, page_token: page_token.clone() };
+            let list = |mut service: Service, request| async move { service.list_queries(request).await };
+            let page = self.ask(&deadline, &request, list).await?;
             let empty = page.queries.is_empty();
             for query in page.queries {
                 queries.push(NamedQuery::try_from(query)?);
@@ -117,40 +111,68 @@ impl Client {
         }
     }
 
-    /// Cancels a running call, in PostgreSQL too, by the query id of its header. Answers whether it
-    /// was running *on the server that was asked*: with several endpoints a call may run elsewhere.
+    /// Cancels a running call, in PostgreSQL too, by the query id of its header. Asks every server, at all addresses
+    /// of all endpoints, and answers whether one of them was running it. A server that no connection can be opened to
+    /// does not count if another has answered: what it was running is not known.
     ///
     /// # Errors
-    /// Any failure of the call to cancel.
+    /// The failure of a server to answer, if none says that it was running the call.
     pub async fn cancel(&self, query_id: impl Into<String>) -> Result<bool, Error> {
         let deadline = Deadline::starting_now(Some(CONTROL_TIMEOUT));
-        let (mut service, endpoint) = self.service();
-        let request = deadline.request(CancelQueryRequest { query_id: query_id.into() });
-        Ok(deadline.run(&endpoint, service.cancel_query(request)).await?.into_inner().running)
-    }
-
-    /// Asks one server whether it serves queries.
-    ///
-    /// # Errors
-    /// Any failure of the call: a server that cannot be reached is an error, not `NotServing`.
-    pub async fn health(&self) -> Result<Health, Error> {
-        let deadline = Deadline::starting_now(Some(CONTROL_TIMEOUT));
-        let (channel, endpoint) = self.inner.channels.take();
-        let request = deadline.request(HealthCheckRequest { service: SERVICE.to_owned() });
-        match deadline.run(&endpoint, HealthClient::new(channel).check(request)).await {
-            Ok(response) => Ok(match response.into_inner().status() {
-                ServingStatus::Serving => Health::Serving,
-                ServingStatus::NotServing => Health::NotServing,
-                ServingStatus::Unknown | ServingStatus::ServiceUnknown => Health::Unknown,
-            }),
-            Err(Error::Status(status)) if status.code() == Code::NotFound => Ok(Health::Unknown),
-            Err(error) => Err(error),
+        let query_id = query_id.into();
+        let backends = deadline.cover(self.inner.channels.backends()).await?;
+        let mut answers: FuturesUnordered<_> =
+            backends.into_iter().map(|backend| self.cancel_on(backend, &deadline, &query_id)).collect();
+        let (mut answered, mut unreachable, mut failed) = (false, None, None);
+        while let Some(answer) = answers.next().await {
+            match answer {
+                Ok(true) => return Ok(true),
+                Ok(false) => answered = true,
+                Err(error @ Error::Connect { .. }) => unreachable = unreachable.or(Some(error)),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        match failed.or(unreachable.filter(|_| !answered)) {
+            Some(error) => Err(error),
+            None => Ok(false),
         }
     }
 
-    /// The service over the next connection, and the endpoint's name for messages.
-    pub(crate) fn service(&self) -> (QueryServiceClient<Channel>, Arc<str>) {
-        let (channel, endpoint) = self.inner.channels.take();
-        (QueryServiceClient::new(channel).max_decoding_message_size(self.inner.max_message_bytes), endpoint)
+    async fn cancel_on(&self, backend: BackendId, deadline: &Deadline, query_id: &str) -> Result<bool, Error> {
+        let mut lease = deadline.cover(self.inner.channels.lease_of(backend)).await??;
+        let request = deadline.request(CancelQueryRequest { query_id: query_id.to_owned() });
+        match deadline.run(lease.endpoint(), self.service(lease.channel()).cancel_query(request)).await {
+            Ok(answer) => {
+                lease.first_message();
+                Ok(answer.into_inner().running)
+            }
+            Err(error) => {
+                lease.failed(&error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Asks one server whether it serves queries: with several endpoints, or a name of several addresses, the one that
+    /// the next call might be sent to. So the answer is about what a call may expect, not about each of the servers;
+    /// ask those by clients of their own.
+    ///
+    /// # Errors
+    /// Any failure of the call: if no server can be reached that is an error, not `NotServing`.
+    pub async fn health(&self) -> Result<Health, Error> {
+        let deadline = Deadline::starting_now(Some(CONTROL_TIMEOUT));
+        let check = |channel| health::check(channel, |message| deadline.request(message));
+        let (health, mut lease) = self.attempt(&deadline, check).await?;
+        lease.first_message();
+        Ok(health)
+    }
+
+    pub(crate) fn channels(&self) -> &Channels {
+        &self.inner.channels
+    }
+
+    /// The service over this connection.
+    pub(crate) fn service(&self, channel: Channel) -> Service {
+        QueryServiceClient::new(channel).max_decoding_message_size(self.inner.max_message_bytes)
     }
 }

@@ -44,11 +44,15 @@ impl Deadline {
         endpoint: &str,
         attempt: impl Future<Output = Result<T, Status>>,
     ) -> Result<T, Error> {
-        let outcome = match self.at {
-            Some(at) => tokio::time::timeout_at(at, attempt).await.map_err(|_| self.exceeded())?,
-            None => attempt.await,
-        };
-        outcome.map_err(|status| self.error(status, endpoint))
+        self.cover(attempt).await?.map_err(|status| self.error(status, endpoint))
+    }
+
+    /// Waits for work that comes before an attempt or after it, but no longer than the deadline.
+    pub(crate) async fn cover<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
+        match self.at {
+            Some(at) => tokio::time::timeout_at(at, work).await.map_err(|_| self.exceeded()),
+            None => Ok(work.await),
+        }
     }
 
     /// The error that a status amounts to under this deadline.

@@ -14,7 +14,9 @@ use tokio::time::Sleep;
 use tokio_stream::Stream;
 use tonic::Streaming;
 
-use crate::{Columns, Error, Header, Row, RowBatch, Summary, deadline::Deadline, decode::Rows, integrity::Tally};
+use crate::{
+    Columns, Error, Header, Row, RowBatch, Summary, channel::Lease, deadline::Deadline, decode::Rows, integrity::Tally,
+};
 
 /// The rows of a call, as they arrive.
 ///
@@ -26,6 +28,8 @@ use crate::{Columns, Error, Header, Row, RowBatch, Summary, deadline::Deadline, 
 pub struct RowStream {
     messages: Streaming<StreamQueryResponse>,
     endpoint: Arc<str>,
+    /// The stream is load of its connection until it has ended.
+    lease: Option<Lease>,
     deadline: Deadline,
     timer: Option<Pin<Box<Sleep>>>,
     header: Header,
@@ -52,16 +56,33 @@ impl RowStream {
     pub(crate) async fn open(
         mut messages: Streaming<StreamQueryResponse>,
         deadline: Deadline,
-        endpoint: Arc<str>,
+        mut lease: Lease,
     ) -> Result<Self, Error> {
-        let first = deadline.run(&endpoint, messages.message()).await?;
-        let header = match first.map(|message| message.event) {
-            Some(Some(Event::Header(header))) => Header::try_from(header)?,
-            None => return Err(Error::Truncated { rows: 0 }),
-            Some(_) => return Err(Error::protocol("the stream does not begin with a header")),
-        };
-        let (timer, tally) = (deadline.timer(), Tally::default());
-        Ok(Self { messages, endpoint, deadline, timer, header, tally, state: State::Rows, current: None })
+        match Self::read_header(&mut messages, &deadline, &lease).await {
+            Ok(header) => {
+                lease.first_message();
+                let (timer, tally, endpoint) = (deadline.timer(), Tally::default(), lease.endpoint().clone());
+                let (lease, state, current) = (Some(lease), State::Rows, None);
+                Ok(Self { messages, endpoint, lease, deadline, timer, header, tally, state, current })
+            }
+            Err(error) => {
+                lease.failed(&error);
+                Err(error)
+            }
+        }
+    }
+
+    async fn read_header(
+        messages: &mut Streaming<StreamQueryResponse>,
+        deadline: &Deadline,
+        lease: &Lease,
+    ) -> Result<Header, Error> {
+        let first = deadline.run(lease.endpoint(), messages.message()).await?;
+        match first.map(|message| message.event) {
+            Some(Some(Event::Header(header))) => Header::try_from(header),
+            None => Err(Error::Truncated { rows: 0 }),
+            Some(_) => Err(Error::protocol("the stream does not begin with a header")),
+        }
     }
 
     /// What the server said before the first row.
@@ -119,8 +140,13 @@ impl RowStream {
             return Poll::Ready(Ok(None));
         }
         let outcome = ready!(self.poll_events(cx));
-        if outcome.is_err() {
-            self.state = State::Failed;
+        match &outcome {
+            Ok(Some(_)) => {}
+            Ok(None) => self.lease = None,
+            Err(error) => {
+                self.lease.take().into_iter().for_each(|mut lease| lease.failed(error));
+                self.state = State::Failed;
+            }
         }
         Poll::Ready(outcome)
     }

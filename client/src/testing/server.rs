@@ -19,7 +19,7 @@ use super::{
     service::Service,
     wire::Switchboard,
 };
-use crate::{Client, client::SERVICE};
+use crate::{Client, health::SERVICE};
 
 /// How many connections may wait for being accepted.
 const BACKLOG: u32 = 1024;
