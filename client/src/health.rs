@@ -4,7 +4,7 @@ use tonic::{Code, Request, Status, transport::Channel};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 /// The service whose health is asked for.
-const SERVICE: &str = "rowstream.v1.QueryService";
+pub(crate) const SERVICE: &str = "rowstream.v1.QueryService";
 
 /// Whether a server takes calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -52,6 +52,8 @@ mod scope;
 pub mod sink;
 mod stream;
 mod table;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod tls;
 mod value;
 

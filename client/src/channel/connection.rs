@@ -76,14 +76,28 @@ pub(super) fn tune(endpoint: Endpoint, settings: &Settings) -> Endpoint {
 /// Starts to open a connection, in a task: it goes on when who asked for it has given up, because others wait for it
 /// as well. Needs a tokio runtime.
 pub(super) fn open(endpoint: &Endpoint, address: SocketAddr, settings: &Settings) -> Connecting {
-    let (endpoint, connector, timeout) = (endpoint.clone(), connector(address, settings), settings.connect_timeout);
+    let (connected, timeout) = (connect(endpoint.clone(), address, settings), settings.connect_timeout);
     let task = tokio::spawn(async move {
-        match tokio::time::timeout(timeout, endpoint.connect_with_connector(connector)).await {
+        match tokio::time::timeout(timeout, connected).await {
             Ok(outcome) => outcome.map_err(Cause::new),
             Err(_) => Err(Cause::new(timed_out("connecting", timeout))),
         }
     });
     task.map(|outcome| outcome.unwrap_or_else(|error| Err(Cause::new(error)))).boxed().shared()
+}
+
+/// Over TCP; with the feature `testing`, to a fake server of this process through memory.
+fn connect(
+    endpoint: Endpoint,
+    address: SocketAddr,
+    settings: &Settings,
+) -> BoxFuture<'static, Result<Channel, tonic::transport::Error>> {
+    #[cfg(feature = "testing")]
+    if let Some(connector) = crate::testing::connector(address) {
+        return async move { endpoint.connect_with_connector(connector).await }.boxed();
+    }
+    let connector = connector(address, settings);
+    async move { endpoint.connect_with_connector(connector).await }.boxed()
 }
 
 pub(super) fn timed_out(what: &str, timeout: Duration) -> io::Error {
