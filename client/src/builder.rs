@@ -28,12 +28,7 @@ pub struct ClientBuilder {
 
 impl ClientBuilder {
     pub(crate) fn new(endpoints: Vec<String>) -> Self {
-        let settings = Settings {
-            connections_per_endpoint: 2,
-            connect_timeout: Duration::from_secs(10),
-            keepalive: Duration::from_secs(20),
-            seed: None,
-        };
+        let settings = Settings::default();
         Self { endpoints, settings, tls: Tls::default(), max_message_bytes: DEFAULT_MAX_MESSAGE_BYTES }
     }
 

@@ -27,15 +27,8 @@ use super::Settings;
 /// Streams on one connection at most: the server's default for `--max-connection-streams`.
 pub(super) const STREAMS: usize = 256;
 
-/// Holds several batches, so that the server writes the next one while we read this one.
-const STREAM_WINDOW_BYTES: u32 = 2 << 20;
-
-/// Has room for the window of every stream that a connection may carry: however many of them are not read, what they
-/// hold back is their own, and the next one flows. With less, a few unread streams use up what all of them share
-/// (RFC 9113, 5.2.1). A window is leave to send, not memory: memory is taken by what has arrived and was not read, 2 MiB
-/// for each unread stream, and so 512 MiB by 256 streams of one connection that nobody reads.
-#[allow(clippy::cast_possible_truncation, reason = "a small constant")]
-const CONNECTION_WINDOW_BYTES: u32 = STREAM_WINDOW_BYTES * STREAMS as u32;
+/// What HTTP/2 allows (RFC 9113, 6.9.1).
+const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 
 /// A connection that is open, or will be; all clones are of the same one.
 pub(super) type Connecting = Shared<BoxFuture<'static, Result<Channel, Cause>>>;
@@ -62,15 +55,21 @@ impl StdError for Cause {
     }
 }
 
-/// What all connections to an endpoint have in common. Without its own timeout for connecting, which would hide that
-/// it was the connecting that failed.
+/// What all connections to an endpoint have in common. Without tonic's timeout for connecting, which would hide that it
+/// was the connecting that failed.
+///
+/// The connection's window has room for the window of every stream that it may carry: however many of them are not
+/// read, what they hold back is their own, and the next one flows. With less, a few unread streams use up what all of
+/// them share (RFC 9113, 5.2.1). A window is leave to send, not memory: memory is taken by what has arrived and was not
+/// read. That is 2 MiB for each stream that nobody reads, and so 512 MiB for 256 of them, on however many connections.
 pub(super) fn tune(endpoint: Endpoint, settings: &Settings) -> Endpoint {
+    let streams = u32::try_from(STREAMS).unwrap_or(u32::MAX);
     endpoint
         .http2_keep_alive_interval(settings.keepalive)
         .keep_alive_timeout(settings.keepalive)
         .keep_alive_while_idle(true)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .initial_stream_window_size(settings.stream_window_bytes)
+        .initial_connection_window_size(settings.stream_window_bytes.saturating_mul(streams).min(LARGEST_WINDOW))
 }
 
 /// Starts to open a connection, in a task: it goes on when who asked for it has given up, because others wait for it

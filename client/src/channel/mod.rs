@@ -27,6 +27,8 @@ mod probe;
 mod resolve;
 mod slots;
 mod target;
+#[cfg(test)]
+mod tests;
 
 use std::{
     fmt,
@@ -51,7 +53,21 @@ pub(crate) struct Settings {
     pub(crate) connections_per_endpoint: usize,
     pub(crate) connect_timeout: Duration,
     pub(crate) keepalive: Duration,
+    pub(crate) stream_window_bytes: u32,
     pub(crate) seed: Option<u64>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            connections_per_endpoint: 2,
+            connect_timeout: Duration::from_secs(10),
+            keepalive: Duration::from_secs(20),
+            // Holds several batches, so that the server writes the next one while we read this one.
+            stream_window_bytes: 2 << 20,
+            seed: None,
+        }
+    }
 }
 
 /// All connections of a client.
@@ -130,14 +146,14 @@ impl Channels {
     /// All backends, the ejected ones among them.
     pub(crate) async fn backends(&self) -> Vec<BackendId> {
         self.inner.resolve().await;
-        self.inner.with(|pool, _| pool.backends().collect())
+        self.inner.with(|pool, _| pool.iter().map(|backend| backend.id).collect())
     }
 
     /// Whether an attempt that failed so is to be made again at once, elsewhere: nothing was sent, and there is a
     /// backend that was not tried.
     pub(crate) fn may_go_elsewhere(&self, error: &Error, tried: &[BackendId]) -> bool {
         matches!(error, Error::Connect { .. })
-            && self.inner.with(|pool, _| pool.backends().any(|id| !tried.contains(&id)))
+            && self.inner.with(|pool, _| pool.iter().any(|backend| !tried.contains(&backend.id)))
     }
 }
 
@@ -185,7 +201,7 @@ impl Inner {
             if lock(&self.names).all_answered() {
                 return;
             }
-            if self.with(|pool, _| pool.backends().next().is_none()) {
+            if self.with(|pool, _| pool.iter().next().is_none()) {
                 answered.await;
             } else if tokio::time::timeout_at(patience, answered).await.is_err() {
                 return;

@@ -53,8 +53,8 @@ impl Pool {
         }
     }
 
-    pub(super) fn backends(&self) -> impl Iterator<Item = BackendId> {
-        self.backends.iter().map(|backend| backend.id)
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Backend> {
+        self.backends.iter()
     }
 
     pub(super) fn get(&mut self, id: BackendId) -> Option<&mut Backend> {
