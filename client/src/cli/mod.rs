@@ -11,6 +11,7 @@ mod control;
 mod describe;
 mod exit;
 mod failure;
+mod fanout;
 mod interrupt;
 mod man;
 mod parameters;
