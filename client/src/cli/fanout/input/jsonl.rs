@@ -184,7 +184,7 @@ mod tests {
             ("{\"a\": 1} x", "it is not JSON: trailing characters at column 10"),
             ("7", "expected an object, or an array of values"),
             ("\"text\"", "expected an object, or an array of values"),
-            ("{\"a\": \"\\ud800\"}", "surrogate"),
+            ("{\"a\": \"\\ud800\"}", "hex escape"),
             ("{\"a\": 1, \"a\": 2}", "it has the key \"a\" twice"),
         ] {
             let all = items(format!("{line}\n{{\"a\":1}}\n").as_bytes());
