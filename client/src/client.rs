@@ -6,13 +6,21 @@ use rowstream_contract::v1::{
     CancelQueryRequest, ListQueriesRequest, ListTablesRequest, query_service_client::QueryServiceClient,
     statement::Source,
 };
-use tonic::{Code, transport::Channel};
+use tonic::{Code, Request, Response, Status, transport::Channel};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
-use crate::{Call, ClientBuilder, Error, NamedQuery, Table, TableRead, channel::Channels, deadline::Deadline};
+use crate::{
+    Call, ClientBuilder, Error, NamedQuery, Table, TableRead,
+    channel::{Channels, Lease},
+    deadline::Deadline,
+    fanout::Fanout,
+    scope::Scope,
+};
 
 /// The service whose health is asked for.
 const SERVICE: &str = "rowstream.v1.QueryService";
+/// gRFC A6: how many attempts at the same call there were before this one.
+const PREVIOUS_ATTEMPTS: &str = "grpc-previous-rpc-attempts";
 /// Calls that only read the server's own state get this long.
 const CONTROL_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -22,6 +30,8 @@ const CONTROL_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct Client {
     inner: Arc<Inner>,
+    /// The attempt of a fan-out that everything called through this client belongs to.
+    scope: Option<Arc<Scope>>,
 }
 
 #[derive(Debug)]
@@ -48,7 +58,17 @@ impl Client {
     }
 
     pub(crate) fn new(channels: Channels, max_message_bytes: usize) -> Self {
-        Self { inner: Arc::new(Inner { channels, max_message_bytes }) }
+        Self { inner: Arc::new(Inner { channels, max_message_bytes }), scope: None }
+    }
+
+    /// Many calls at once, through this client: see [`crate::fanout`].
+    pub fn fanout(&self) -> Fanout {
+        Fanout::new(self.clone())
+    }
+
+    /// The same client for one attempt of a fan-out.
+    pub(crate) fn bound_to(&self, scope: Arc<Scope>) -> Self {
+        Self { inner: self.inner.clone(), scope: Some(scope) }
     }
 
     /// A call of one of the server's named queries.
@@ -77,9 +97,10 @@ impl Client {
         let deadline = Deadline::starting_now(Some(CONTROL_TIMEOUT));
         let (mut tables, mut page_token) = (Vec::new(), String::new());
         loop {
-            let (mut service, endpoint) = self.service();
-            let request = deadline.request(ListTablesRequest { page_size: 0, page_token: page_token.clone() });
-            let page = deadline.run(&endpoint, service.list_tables(request)).await?.into_inner();
+            let request = ListTablesRequest { page_size: 0, page_token: page_token.clone() };
+            let sent =
+                self.send(&deadline, request, |mut service, request| async move { service.list_tables(request).await });
+            let (page, _) = sent.await?;
             let empty = page.tables.is_empty();
             tables.extend(page.tables.into_iter().map(Table::from));
             if page.next_page_token.is_empty() {
@@ -100,9 +121,10 @@ impl Client {
         let deadline = Deadline::starting_now(Some(CONTROL_TIMEOUT));
         let (mut queries, mut page_token) = (Vec::new(), String::new());
         loop {
-            let (mut service, endpoint) = self.service();
-            let request = deadline.request(ListQueriesRequest { page_size: 0, page_token: page_token.clone() });
-            let page = deadline.run(&endpoint, service.list_queries(request)).await?.into_inner();
+            let request = ListQueriesRequest { page_size: 0, page_token: page_token.clone() };
+            let sent = self
+                .send(&deadline, request, |mut service, request| async move { service.list_queries(request).await });
+            let (page, _) = sent.await?;
             let empty = page.queries.is_empty();
             for query in page.queries {
                 queries.push(NamedQuery::try_from(query)?);
@@ -124,9 +146,10 @@ impl Client {
     /// Any failure of the call to cancel.
     pub async fn cancel(&self, query_id: impl Into<String>) -> Result<bool, Error> {
         let deadline = Deadline::starting_now(Some(CONTROL_TIMEOUT));
-        let (mut service, endpoint) = self.service();
-        let request = deadline.request(CancelQueryRequest { query_id: query_id.into() });
-        Ok(deadline.run(&endpoint, service.cancel_query(request)).await?.into_inner().running)
+        let request = CancelQueryRequest { query_id: query_id.into() };
+        let sent =
+            self.send(&deadline, request, |mut service, request| async move { service.cancel_query(request).await });
+        Ok(sent.await?.0.running)
     }
 
     /// Asks one server whether it serves queries.
@@ -135,9 +158,9 @@ impl Client {
     /// Any failure of the call: a server that cannot be reached is an error, not `NotServing`.
     pub async fn health(&self) -> Result<Health, Error> {
         let deadline = Deadline::starting_now(Some(CONTROL_TIMEOUT));
-        let (channel, endpoint) = self.inner.channels.take();
+        let lease = self.inner.channels.lease(&[]).await;
         let request = deadline.request(HealthCheckRequest { service: SERVICE.to_owned() });
-        match deadline.run(&endpoint, HealthClient::new(channel).check(request)).await {
+        match deadline.run(lease.endpoint(), HealthClient::new(lease.channel()).check(request)).await {
             Ok(response) => Ok(match response.into_inner().status() {
                 ServingStatus::Serving => Health::Serving,
                 ServingStatus::NotServing => Health::NotServing,
@@ -148,9 +171,46 @@ impl Client {
         }
     }
 
-    /// The service over the next connection, and the endpoint's name for messages.
-    pub(crate) fn service(&self) -> (QueryServiceClient<Channel>, Arc<str>) {
-        let (channel, endpoint) = self.inner.channels.take();
-        (QueryServiceClient::new(channel).max_decoding_message_size(self.inner.max_message_bytes), endpoint)
+    /// The deadline of a call that begins now; in a fan-out the one of its attempt, if that is earlier.
+    pub(crate) fn deadline(&self, timeout: Option<Duration>) -> Deadline {
+        let deadline = Deadline::starting_now(timeout);
+        self.scope.as_ref().map_or(deadline, |scope| deadline.min(scope.deadline))
+    }
+
+    /// The attempt that this client is bound to.
+    pub(crate) fn scope(&self) -> Option<&Arc<Scope>> {
+        self.scope.as_ref()
+    }
+
+    /// Sends a request to a server of the client's choice.
+    pub(crate) async fn send<M, R, F>(
+        &self,
+        deadline: &Deadline,
+        message: M,
+        rpc: impl Fn(QueryServiceClient<Channel>, Request<M>) -> F,
+    ) -> Result<(R, Lease), Error>
+    where
+        F: Future<Output = Result<Response<R>, Status>>,
+    {
+        let avoid = self.scope.as_ref().map_or(&[][..], |scope| &scope.avoid);
+        let mut lease = deadline.limit(self.inner.channels.lease(avoid)).await?;
+        if let Some(scope) = &self.scope {
+            deadline.limit(scope.enter(&lease)).await?;
+        }
+        let mut request = deadline.request(message);
+        if let Some(previous) = self.scope.as_ref().map(|scope| scope.previous).filter(|previous| *previous > 0) {
+            request.metadata_mut().insert(PREVIOUS_ATTEMPTS, previous.into());
+        }
+        let service = QueryServiceClient::new(lease.channel()).max_decoding_message_size(self.inner.max_message_bytes);
+        match deadline.run(&lease.endpoint().clone(), rpc(service, request)).await {
+            Ok(response) => {
+                lease.first_message();
+                Ok((response.into_inner(), lease))
+            }
+            Err(error) => {
+                lease.failed(&error);
+                Err(error)
+            }
+        }
     }
 }

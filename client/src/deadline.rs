@@ -29,6 +29,32 @@ impl Deadline {
         Self { timeout, at: timeout.map(|timeout| Instant::now() + timeout) }
     }
 
+    /// This one, or another that comes earlier: after `timeout`, at that moment.
+    pub(crate) fn or_earlier(self, timeout: Duration, at: Instant) -> Self {
+        if self.at.is_some_and(|own| own <= at) { self } else { Self { timeout: Some(timeout), at: Some(at) } }
+    }
+
+    /// The earlier of the two.
+    pub(crate) fn min(self, other: Self) -> Self {
+        match (other.timeout, other.at) {
+            (Some(timeout), Some(at)) => self.or_earlier(timeout, at),
+            _ => self,
+        }
+    }
+
+    /// Whether there is time left after such a wait.
+    pub(crate) fn leaves(&self, wait: Duration) -> bool {
+        self.at.is_none_or(|at| Instant::now() + wait < at)
+    }
+
+    /// Waits for the work, but no longer than the deadline.
+    pub(crate) async fn limit<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
+        match self.at {
+            Some(at) => tokio::time::timeout_at(at, work).await.map_err(|_| self.exceeded()),
+            None => Ok(work.await),
+        }
+    }
+
     /// A request that tells the server the time that remains.
     pub(crate) fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
@@ -44,11 +70,7 @@ impl Deadline {
         endpoint: &str,
         attempt: impl Future<Output = Result<T, Status>>,
     ) -> Result<T, Error> {
-        let outcome = match self.at {
-            Some(at) => tokio::time::timeout_at(at, attempt).await.map_err(|_| self.exceeded())?,
-            None => attempt.await,
-        };
-        outcome.map_err(|status| self.error(status, endpoint))
+        self.limit(attempt).await?.map_err(|status| self.error(status, endpoint))
     }
 
     /// The error that a status amounts to under this deadline.

@@ -14,7 +14,10 @@ use tokio::time::Sleep;
 use tokio_stream::Stream;
 use tonic::Streaming;
 
-use crate::{Columns, Error, Header, Row, RowBatch, Summary, deadline::Deadline, decode::Rows, integrity::Tally};
+use crate::{
+    Columns, Error, Header, Row, RowBatch, Summary, channel::Lease, deadline::Deadline, decode::Rows, integrity::Tally,
+    scope::Scope,
+};
 
 /// The rows of a call, as they arrive.
 ///
@@ -25,7 +28,10 @@ use crate::{Columns, Error, Header, Row, RowBatch, Summary, deadline::Deadline, 
 #[derive(Debug)]
 pub struct RowStream {
     messages: Streaming<StreamQueryResponse>,
-    endpoint: Arc<str>,
+    /// Counts as load of its server until the stream is dropped.
+    lease: Lease,
+    /// The attempt of a fan-out that this is.
+    scope: Option<Arc<Scope>>,
     deadline: Deadline,
     timer: Option<Pin<Box<Sleep>>>,
     header: Header,
@@ -52,16 +58,21 @@ impl RowStream {
     pub(crate) async fn open(
         mut messages: Streaming<StreamQueryResponse>,
         deadline: Deadline,
-        endpoint: Arc<str>,
+        mut lease: Lease,
+        scope: Option<Arc<Scope>>,
     ) -> Result<Self, Error> {
-        let first = deadline.run(&endpoint, messages.message()).await?;
+        let endpoint = lease.endpoint().clone();
+        let first = deadline.run(&endpoint, messages.message()).await.inspect_err(|error| lease.failed(error))?;
+        if scope.as_ref().is_some_and(|scope| !scope.first_message()) {
+            return Err(Error::Superseded);
+        }
         let header = match first.map(|message| message.event) {
             Some(Some(Event::Header(header))) => Header::try_from(header)?,
             None => return Err(Error::Truncated { rows: 0 }),
             Some(_) => return Err(Error::protocol("the stream does not begin with a header")),
         };
         let (timer, tally) = (deadline.timer(), Tally::default());
-        Ok(Self { messages, endpoint, deadline, timer, header, tally, state: State::Rows, current: None })
+        Ok(Self { messages, lease, scope, deadline, timer, header, tally, state: State::Rows, current: None })
     }
 
     /// What the server said before the first row.
@@ -119,7 +130,8 @@ impl RowStream {
             return Poll::Ready(Ok(None));
         }
         let outcome = ready!(self.poll_events(cx));
-        if outcome.is_err() {
+        if let Err(error) = &outcome {
+            self.lease.failed(error);
             self.state = State::Failed;
         }
         Poll::Ready(outcome)
@@ -138,7 +150,7 @@ impl RowStream {
             };
             match message {
                 None => return Poll::Ready(self.finish().map(|()| None)),
-                Some(Err(status)) => return Poll::Ready(Err(self.deadline.error(status, &self.endpoint))),
+                Some(Err(status)) => return Poll::Ready(Err(self.deadline.error(status, self.lease.endpoint()))),
                 Some(Ok(message)) => match self.accept(message.event) {
                     Ok(None) => {}
                     outcome => return Poll::Ready(outcome),
@@ -164,6 +176,9 @@ impl RowStream {
 
     fn accept_batch(&mut self, batch: rows::Batch) -> Result<RowBatch, Error> {
         let rows::Batch { rows: body, row_count, first_row } = batch;
+        if let Some(scope) = self.scope.take() {
+            scope.rows();
+        }
         let batch = RowBatch::try_new(self.header.columns.clone(), body.0, self.tally.rows).map_err(Error::protocol)?;
         self.tally.add(batch.body(), batch.len(), row_count, first_row)?;
         Ok(batch)

@@ -59,7 +59,7 @@ impl Requests {
         let kept = share.clone();
         let request = request.map(|body| {
             let time = Box::pin(sleep_until(Instant::now() + limit));
-            Body::new(Arriving { body, time, late: Some(late), share })
+            Body::new(Arriving { body, time, late: Some(late), refused: None, share })
         });
         (request, move |response| response.map(|body| Body::new(Holding { body, _share: kept })))
     }
@@ -115,10 +115,14 @@ fn limit(headers: &HeaderMap) -> (Duration, Error) {
 }
 
 /// A request's body, as long as it has time and there is room.
+///
+/// What is still coming of a request that is refused for want of room is read and thrown away first: a caller whose
+/// stream is closed under its hands goes on sending for a while, and enough of that ends its whole connection.
 struct Arriving {
     body: Body,
     time: Pin<Box<Sleep>>,
     late: Option<Error>,
+    refused: Option<Error>,
     share: Arc<Share>,
 }
 
@@ -127,17 +131,21 @@ impl http_body::Body for Arriving {
     type Error = Status;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        match Pin::new(&mut self.body).poll_frame(context) {
-            Poll::Ready(Some(Ok(frame))) => {
-                let grown = self.share.grow(frame.data_ref().map_or(0, Bytes::len));
-                Poll::Ready(Some(grown.map(|()| frame).map_err(|error| status(&error, ""))))
+        let ended = loop {
+            match Pin::new(&mut self.body).poll_frame(context) {
+                Poll::Ready(Some(Ok(_))) if self.refused.is_some() => {}
+                Poll::Ready(Some(Ok(frame))) => match self.share.grow(frame.data_ref().map_or(0, Bytes::len)) {
+                    Ok(()) => return Poll::Ready(Some(Ok(frame))),
+                    Err(error) => self.refused = Some(error),
+                },
+                Poll::Pending if self.late.is_some() && self.time.as_mut().poll(context).is_ready() => {
+                    break self.refused.take().or(self.late.take());
+                }
+                Poll::Ready(None) if self.refused.is_some() => break self.refused.take(),
+                other => return other,
             }
-            Poll::Pending if self.late.is_some() && self.time.as_mut().poll(context).is_ready() => {
-                let late = self.late.take();
-                Poll::Ready(late.map(|error| Err(status(&error, ""))))
-            }
-            other => other,
-        }
+        };
+        Poll::Ready(ended.map(|error| Err(status(&error, ""))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -222,7 +230,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_request_takes_its_bytes_until_its_response_is_gone() {
         let requests = Requests::new(1024);
         let (mut first, respond) = requests.bound(request(1000, None));
@@ -231,6 +239,11 @@ mod tests {
         let (mut second, _) = requests.bound(request(100, None));
         assert_eq!(next(&mut second).await, Err(Code::ResourceExhausted));
         drop(second);
+        let whole = "x".repeat(100);
+        let (mut whole, _) = requests.bound(Request::new(Body::new(whole)));
+        assert_eq!(next(&mut whole).await, Err(Code::ResourceExhausted));
+        assert!(whole.body().is_end_stream(), "what is refused is read to its end");
+        drop(whole);
         drop(respond(Response::new(Body::empty())));
         let (mut third, _) = requests.bound(request(1000, None));
         assert_eq!(next(&mut third).await, Ok(1000));

@@ -22,7 +22,11 @@ impl Error {
                 Some("the rows are not the whole result: discard them and run the query again".to_owned())
             }
             Self::Protocol(_) => Some("are the client and the server of the same version?".to_owned()),
-            Self::InvalidEndpoint { .. } | Self::InvalidSetting { .. } | Self::Start(_) | Self::Decode(_) => None,
+            Self::InvalidEndpoint { .. }
+            | Self::InvalidSetting { .. }
+            | Self::Start(_)
+            | Self::Superseded
+            | Self::Decode(_) => None,
         }
     }
 }

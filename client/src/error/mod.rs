@@ -9,6 +9,7 @@ use std::{error::Error as StdError, fmt, time::Duration};
 
 use tonic::{Code, ConnectError, Status, TimeoutExpired};
 
+pub(crate) use self::server::Pushback;
 pub use self::server::ServerError;
 use crate::decode::DecodeError;
 
@@ -84,6 +85,9 @@ pub enum Error {
     /// The server sent something that the contract does not allow.
     #[error("the server broke the protocol: {0}")]
     Protocol(String),
+    /// Another attempt at the same call answered first, so this one was given up.
+    #[error("another attempt at this call answered first")]
+    Superseded,
     /// A value is not of the type that was asked for.
     #[error(transparent)]
     Decode(#[from] DecodeError),
@@ -120,8 +124,14 @@ impl Error {
             Self::Status(status) => status.code(),
             Self::DeadlineExceeded { .. } => Code::DeadlineExceeded,
             Self::Truncated { .. } | Self::Checksum { .. } => Code::DataLoss,
+            Self::Superseded => Code::Cancelled,
             Self::Start(_) | Self::Protocol(_) | Self::Decode(_) => Code::Internal,
         }
+    }
+
+    /// When the server wants to be asked again, if it says so.
+    pub(crate) fn pushback(&self) -> Option<Pushback> {
+        self.server()?.pushback()
     }
 
     /// What the server said, if the error comes from it.

@@ -18,7 +18,18 @@ pub struct ServerError {
     reason_name: Option<String>,
     metadata: BTreeMap<String, String>,
     retry_delay: Option<Duration>,
+    pushback: Option<Pushback>,
 }
+
+/// When the server wants to be asked again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pushback {
+    After(Duration),
+    Never,
+}
+
+/// gRFC A6: milliseconds; a negative number, or what is none, means that the server wants no retry.
+const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 impl ServerError {
     /// The gRPC code.
@@ -87,6 +98,10 @@ impl ServerError {
         self.retry_delay
     }
 
+    pub(crate) fn pushback(&self) -> Option<Pushback> {
+        self.pushback.or(self.retry_delay.map(Pushback::After))
+    }
+
     fn get(&self, key: &str) -> Option<&str> {
         self.metadata.get(key).map(String::as_str)
     }
@@ -111,7 +126,12 @@ impl From<Status> for ServerError {
             None => (None, BTreeMap::new()),
         };
         let retry_delay = status.get_details_retry_info().and_then(|retry| retry.retry_delay);
-        Self { code: status.code(), message: status.message().to_owned(), reason_name, metadata, retry_delay }
+        let pushback = status.metadata().get(PUSHBACK).map(|value| {
+            let millis = value.to_str().ok().and_then(|text| text.parse().ok());
+            millis.map_or(Pushback::Never, |millis| Pushback::After(Duration::from_millis(millis)))
+        });
+        let message = status.message().to_owned();
+        Self { code: status.code(), message, reason_name, metadata, retry_delay, pushback }
     }
 }
 

@@ -69,28 +69,33 @@ pub(crate) fn pair(stop: &Stop, known: Option<Known>, stall_timeout: Duration, c
 }
 
 impl Outbox {
-    /// Hands over an event, waiting for room. Returns at once if the call has been stopped, and stops
-    /// it if the caller is gone or takes too long.
-    pub(crate) async fn send(&mut self, event: Event, memory: Option<Memory>) {
+    /// Hands over an event, waiting for room, and answers whether it could. Returns at once if the call has been
+    /// stopped, and stops it if the caller is gone or takes too long.
+    pub(crate) async fn send(&mut self, event: Event, memory: Option<Memory>) -> bool {
         if self.stop.now().is_some() {
-            return;
+            return false;
         }
         let item = match self.events.try_send((event, memory)) {
-            Ok(()) => return,
-            Err(TrySendError::Closed(_)) => return self.stop.stop(Cause::CallerGone),
+            Ok(()) => return true,
+            Err(TrySendError::Closed(_)) => {
+                self.stop.stop(Cause::CallerGone);
+                return false;
+            }
             Err(TrySendError::Full(item)) => item,
         };
         let start = Instant::now();
         // A deadline that has just passed is noticed by the wait below.
         let _ = self.stop.enter(Phase::Send);
         let sending = timeout(self.stall_timeout, self.events.send(item));
-        match self.stop.unless_stopped(sending).await {
+        let sent = self.stop.unless_stopped(sending).await;
+        match sent {
             Ok(Ok(Ok(()))) | Err(_) => {}
             Ok(Ok(Err(_))) => self.stop.stop(Cause::CallerGone),
             Ok(Err(_)) => self.stop.stop(Cause::Stalled),
         }
         let _ = self.stop.enter(Phase::Fetch);
         self.waited += start.elapsed();
+        matches!(sent, Ok(Ok(Ok(()))))
     }
 
     /// Leaves an error for the caller to find after what it has not yet taken.
@@ -188,9 +193,9 @@ mod tests {
     #[tokio::test]
     async fn a_caller_that_drops_its_end_stops_the_call() {
         let (mut outbox, events, stop) = ends();
-        outbox.send(header(), None).await;
+        assert!(outbox.send(header(), None).await, "handed over, whatever comes after");
         drop(events);
-        outbox.send(header(), None).await;
+        assert!(!outbox.send(header(), None).await);
         assert_eq!(stop.now().map(|stopped| stopped.cause), Some(Cause::CallerGone));
     }
 

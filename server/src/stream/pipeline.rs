@@ -106,8 +106,9 @@ impl<'a> Pipeline<'a> {
         self.drain().await;
     }
 
-    /// Sends everything that is left, the header if there was no row, and the summary.
-    pub(crate) async fn finish(&mut self, mut summary: v1::Summary, started: Instant) {
+    /// Sends everything that is left, the header if there was no row, and the summary. Answers whether that was handed
+    /// over: a caller who has it may be gone at once, and the call has ended well.
+    pub(crate) async fn finish(&mut self, mut summary: v1::Summary, started: Instant) -> bool {
         self.builder.close();
         self.drain().await;
         self.send_header().await;
@@ -118,7 +119,7 @@ impl<'a> Pipeline<'a> {
         summary.encode = duration(self.encoding);
         summary.client_wait = duration(self.outbox.waited);
         summary.database = duration(self.database_time(started));
-        self.outbox.send(Event::Summary(summary), None).await;
+        self.outbox.send(Event::Summary(summary), None).await
     }
 
     /// What was neither encoding nor waiting for the caller.

@@ -164,8 +164,11 @@ impl Read<'_> {
             (Some(error), _) => Err(error),
             (None, Ok(())) => {
                 let queued = self.measures.queued.try_into().ok();
-                pipeline.finish(v1::Summary { queued, ..v1::Summary::default() }, started).await;
-                stop.now().map_or(Ok(()), |stopped| Err(stopped.into()))
+                let summary = v1::Summary { queued, ..v1::Summary::default() };
+                match pipeline.finish(summary, started).await {
+                    true => Ok(()),
+                    false => stop.now().map_or(Ok(()), |stopped| Err(stopped.into())),
+                }
             }
             (None, failed) => failed,
         };

@@ -23,6 +23,15 @@ pub(crate) enum ExtraColumns {
     Drop,
 }
 
+impl ExtraColumns {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Drop => "drop",
+        }
+    }
+}
+
 /// From columns to parameters.
 #[derive(Clone, Debug)]
 pub(crate) struct Mapping {
@@ -53,24 +62,32 @@ pub(crate) struct Resolved {
 }
 
 impl Mapping {
-    /// The mapping for a query's parameters. `maps` are those of --map; `first` the columns of the first
-    /// record, whose order counts for SQL.
+    /// The mapping for a query's parameters, or for SQL's if it has no name. `maps` are those of --map.
     pub(crate) fn try_new(
         parameters: &[Parameter],
         named: bool,
         maps: &[String],
         extra: Option<ExtraColumns>,
-        first: Option<&InputColumns>,
     ) -> Result<Self, String> {
         let mut mapping =
             Self { targets: parameters.iter().map(|parameter| Target::new(parameter, named)).collect(), named, extra };
         for map in maps {
             mapping.apply(map)?;
         }
-        if let (false, true, Some(columns)) = (named, maps.is_empty(), first) {
-            mapping.take_in_order(columns)?;
-        }
         Ok(mapping)
+    }
+
+    /// Takes up the columns of the first record. For SQL their order counts, unless --map has said what is what.
+    /// `always`: every record has these columns, so those that --map names must be among them.
+    pub(crate) fn settle(&mut self, columns: &InputColumns, always: bool) -> Result<(), String> {
+        if !self.named && !self.targets.iter().any(|target| target.mapped) {
+            return self.take_in_order(columns);
+        }
+        let gone = |target: &&Target| target.mapped && !target.column.as_ref().is_some_and(|name| columns.contains(name));
+        match self.targets.iter().find(gone) {
+            Some(target) if always => Err(self.missing(target, columns)),
+            _ => Ok(()),
+        }
     }
 
     /// Takes up one --map.
@@ -212,12 +229,14 @@ mod tests {
     /// A query with a required `id int4` and an optional `since date`.
     fn named(maps: &[&str], extra: Option<ExtraColumns>) -> Result<Mapping, String> {
         let parameters = [parameter(1, "id", "int4", 23, true), parameter(2, "since", "date", 1082, false)];
-        Mapping::try_new(&parameters, true, &strings(maps), extra, None)
+        Mapping::try_new(&parameters, true, &strings(maps), extra)
     }
 
     fn sql(maps: &[&str], extra: Option<ExtraColumns>, first: &[&str]) -> Result<Mapping, String> {
         let parameters = [parameter(1, "", "int4", 23, true), parameter(2, "", "text", 25, true)];
-        Mapping::try_new(&parameters, false, &strings(maps), extra, Some(&columns(first)))
+        let mut mapping = Mapping::try_new(&parameters, false, &strings(maps), extra)?;
+        mapping.settle(&columns(first), true)?;
+        Ok(mapping)
     }
 
     #[test]
@@ -254,6 +273,7 @@ mod tests {
             ("write COLUMN=PARAMETER", named(&["id"], None)),
             ("no parameter \"key\"; there is \"id\", \"since\"", named(&["id=key"], None)),
             ("\"id\" has a column already", named(&["a=id", "b=id"], None)),
+            ("no column \"c\" for the parameter \"$1\"", sql(&["c=1"], None, &["a"])),
             ("the SQL takes \"$1\", \"$2\", and the input has fewer columns: \"a\"", sql(&[], None, &["a"])),
         ] {
             let problem = mapping.unwrap_err();

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use prost::Message as _;
-use rowstream_client::{Column, Columns, Error, Parameter, RowBatch};
+use rowstream_client::{Call, Client, Column, Columns, Error, Parameter, RowBatch, fanout::Report};
 use rowstream_contract::v1::{self, ListValue, Value, value::Kind};
 
 pub(crate) fn parameter(position: i32, name: &str, type_name: &str, type_oid: u32, required: bool) -> Parameter {
@@ -33,4 +33,10 @@ pub(crate) fn batch(columns: &Columns, rows: &[&[&str]]) -> RowBatch {
 
 pub(crate) fn failure() -> Error {
     Error::Protocol("boom".to_owned())
+}
+
+/// The report of a fan-out that has done nothing.
+pub(crate) fn report() -> Report {
+    let client = Client::builder(["http://h:1"]).build().unwrap();
+    client.fanout().stream(std::iter::empty::<Call>()).monitor().report()
 }

@@ -8,7 +8,7 @@ use std::{
     path::Path,
 };
 
-use super::{Header, Place, Refused, length};
+use super::{Header, Place, Refused};
 
 /// The file of a checkpoint, locked by this process until it is dropped.
 #[derive(Debug)]

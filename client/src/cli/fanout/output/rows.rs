@@ -146,7 +146,7 @@ impl<'a> Iterator for Lines<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::testing::*, *};
+    use super::super::testing::*;
     use crate::cli::fanout::{
         output::{Facts, Formatter, OutputFormat},
         testing::{batch, columns, failure},
