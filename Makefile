@@ -60,7 +60,7 @@ lint:
 	.ci/imports
 
 doc:
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --features rowstream-client/testing
 
 clients: postgres
 	tests/clients/run

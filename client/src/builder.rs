@@ -8,7 +8,7 @@ use tonic::transport::Endpoint;
 
 use crate::{
     Client, Error,
-    channel::{Channels, Settings},
+    channel::{Channels, Settings, Target},
     tls::Tls,
 };
 
@@ -28,11 +28,7 @@ pub struct ClientBuilder {
 
 impl ClientBuilder {
     pub(crate) fn new(endpoints: Vec<String>) -> Self {
-        let settings = Settings {
-            connections_per_endpoint: 2,
-            connect_timeout: Duration::from_secs(10),
-            keepalive: Duration::from_secs(20),
-        };
+        let settings = Settings::default();
         Self { endpoints, settings, tls: Tls::default(), max_message_bytes: DEFAULT_MAX_MESSAGE_BYTES }
     }
 
@@ -88,11 +84,11 @@ impl ClientBuilder {
         if endpoints.is_empty() {
             return Err(invalid("", "no endpoint was given"));
         }
-        Ok(Client::new(Channels::new(&endpoints, &self.settings), self.max_message_bytes))
+        Ok(Client::new(Channels::new(endpoints, &self.settings), self.max_message_bytes))
     }
 }
 
-fn parse(text: &str, tls: &Tls) -> Result<(String, Endpoint), Error> {
+fn parse(text: &str, tls: &Tls) -> Result<Target, Error> {
     let uri: Uri = text.parse().map_err(|error| invalid(text, format!("{error}; write http://HOST:PORT")))?;
     let secret = match uri.scheme_str() {
         Some("http") => false,
@@ -109,7 +105,7 @@ fn parse(text: &str, tls: &Tls) -> Result<(String, Endpoint), Error> {
     if secret {
         endpoint = tls.apply(endpoint).map_err(|problem| invalid(text, problem))?;
     }
-    Ok((text.trim_end_matches('/').to_owned(), endpoint))
+    Ok(Target::new(text.trim_end_matches('/'), endpoint))
 }
 
 fn invalid(endpoint: &str, problem: impl Into<String>) -> Error {

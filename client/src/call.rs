@@ -3,15 +3,9 @@
 
 use std::{fmt, time::Duration};
 
-use rowstream_contract::v1::{
-    DescribeQueryRequest, QueryRowRequest, Statement, StreamQueryRequest, query_service_client::QueryServiceClient,
-    statement::Source,
-};
-use tonic::transport::Channel;
+use rowstream_contract::v1::{DescribeQueryRequest, QueryRowRequest, Statement, StreamQueryRequest, statement::Source};
 
-use crate::{Client, Columns, Description, Error, Row, RowBatch, RowStream, Value, fanout::OneRow};
-
-type Service = QueryServiceClient<Channel>;
+use crate::{Client, Columns, Description, Error, Row, RowBatch, RowStream, Value, client::Service, fanout::OneRow};
 
 /// A statement and how to run it; made by [`Client::query`], [`Client::sql`] and
 /// [`TableRead::call`](crate::TableRead::call). Can be cloned and sent many times.
@@ -109,9 +103,13 @@ impl Call {
             max_batch_bytes: self.options.max_batch_bytes.try_into().unwrap_or(i32::MAX),
             query_id: self.options.query_id.clone(),
         };
-        let rpc = |mut service: Service, request| async move { service.stream_query(request).await };
-        let (messages, lease) = self.client.send(&deadline, request, rpc).await?;
-        RowStream::open(messages, deadline, lease, self.client.scope().cloned()).await
+        let send = |channel| {
+            let (mut service, request) =
+                (self.client.service(channel), self.client.request(&deadline, request.clone()));
+            async move { service.stream_query(request).await }
+        };
+        let (response, lease) = self.client.attempt(&deadline, send).await?;
+        RowStream::open(response.into_inner(), deadline, lease, self.client.scope().cloned()).await
     }
 
     /// Sends the call for its first row only.
@@ -122,8 +120,8 @@ impl Call {
         let deadline = self.client.deadline(self.options.deadline);
         let request =
             QueryRowRequest { statement: Some(self.statement.clone()), query_id: self.options.query_id.clone() };
-        let rpc = |mut service: Service, request| async move { service.query_row(request).await };
-        let (response, _) = self.client.send(&deadline, request, rpc).await?;
+        let query = |mut service: Service, request| async move { service.query_row(request).await };
+        let response = self.client.ask(&deadline, &request, query).await?;
         if let Some(scope) = self.client.scope() {
             if !scope.first_message() {
                 return Err(Error::Superseded);
@@ -164,8 +162,8 @@ impl Call {
 
     async fn ask(&self, request: DescribeQueryRequest) -> Result<Description, Error> {
         let deadline = self.client.deadline(self.options.deadline);
-        let rpc = |mut service: Service, request| async move { service.describe_query(request).await };
-        Description::try_from(self.client.send(&deadline, request, rpc).await?.0)
+        let describe = |mut service: Service, request| async move { service.describe_query(request).await };
+        Description::try_from(self.client.ask(&deadline, &request, describe).await?)
     }
 
     /// The same call through another client.

@@ -2,23 +2,24 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use rowstream_contract::v1::{
     CancelQueryRequest, ListQueriesRequest, ListTablesRequest, query_service_client::QueryServiceClient,
     statement::Source,
 };
-use tonic::{Code, Request, Response, Status, transport::Channel};
-use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+use tonic::{Request, transport::Channel};
 
 use crate::{
-    Call, ClientBuilder, Error, NamedQuery, Table, TableRead,
-    channel::{Channels, Lease},
+    Call, ClientBuilder, Error, Health, NamedQuery, Table, TableRead,
+    channel::{BackendId, Channels},
     deadline::Deadline,
     fanout::Fanout,
+    health,
     scope::Scope,
 };
 
-/// The service whose health is asked for.
-const SERVICE: &str = "rowstream.v1.QueryService";
+pub(crate) type Service = QueryServiceClient<Channel>;
+
 /// gRFC A6: how many attempts at the same call there were before this one.
 const PREVIOUS_ATTEMPTS: &str = "grpc-previous-rpc-attempts";
 /// Calls that only read the server's own state get this long.
@@ -40,17 +41,6 @@ struct Inner {
     max_message_bytes: usize,
 }
 
-/// Whether a server takes calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Health {
-    /// It does.
-    Serving,
-    /// It is draining, or PostgreSQL does not answer.
-    NotServing,
-    /// It answers, but serves no `rowstream.v1.QueryService`.
-    Unknown,
-}
-
 impl Client {
     /// Starts a client of these endpoints, each `http://HOST:PORT`, or `https://HOST:PORT` for TLS.
     pub fn builder(endpoints: impl IntoIterator<Item: Into<String>>) -> ClientBuilder {
@@ -64,11 +54,6 @@ impl Client {
     /// Many calls at once, through this client: see [`crate::fanout`].
     pub fn fanout(&self) -> Fanout {
         Fanout::new(self.clone())
-    }
-
-    /// The same client for one attempt of a fan-out.
-    pub(crate) fn bound_to(&self, scope: Arc<Scope>) -> Self {
-        Self { inner: self.inner.clone(), scope: Some(scope) }
     }
 
     /// A call of one of the server's named queries.
@@ -94,13 +79,12 @@ impl Client {
     /// # Errors
     /// Any failure of the call; [`Error::Protocol`] if the pages do not end.
     pub async fn tables(&self) -> Result<Vec<Table>, Error> {
-        let deadline = Deadline::starting_now(Some(CONTROL_TIMEOUT));
+        let deadline = self.deadline(Some(CONTROL_TIMEOUT));
         let (mut tables, mut page_token) = (Vec::new(), String::new());
         loop {
             let request = ListTablesRequest { page_size: 0, page_token: page_token.clone() };
-            let sent =
-                self.send(&deadline, request, |mut service, request| async move { service.list_tables(request).await });
-            let (page, _) = sent.await?;
+            let list = |mut service: Service, request| async move { service.list_tables(request).await };
+            let page = self.ask(&deadline, &request, list).await?;
             let empty = page.tables.is_empty();
             tables.extend(page.tables.into_iter().map(Table::from));
             if page.next_page_token.is_empty() {
@@ -118,13 +102,12 @@ impl Client {
     /// # Errors
     /// Any failure of the call; [`Error::Protocol`] if the pages do not end.
     pub async fn list_queries(&self) -> Result<Vec<NamedQuery>, Error> {
-        let deadline = Deadline::starting_now(Some(CONTROL_TIMEOUT));
+        let deadline = self.deadline(Some(CONTROL_TIMEOUT));
         let (mut queries, mut page_token) = (Vec::new(), String::new());
         loop {
             let request = ListQueriesRequest { page_size: 0, page_token: page_token.clone() };
-            let sent = self
-                .send(&deadline, request, |mut service, request| async move { service.list_queries(request).await });
-            let (page, _) = sent.await?;
+            let list = |mut service: Service, request| async move { service.list_queries(request).await };
+            let page = self.ask(&deadline, &request, list).await?;
             let empty = page.queries.is_empty();
             for query in page.queries {
                 queries.push(NamedQuery::try_from(query)?);
@@ -139,36 +122,70 @@ impl Client {
         }
     }
 
-    /// Cancels a running call, in PostgreSQL too, by the query id of its header. Answers whether it
-    /// was running *on the server that was asked*: with several endpoints a call may run elsewhere.
+    /// Cancels a running call, in PostgreSQL too, by the query id of its header. Asks every server, at all addresses
+    /// of all endpoints, and answers whether one of them was running it. A server that no connection can be opened to
+    /// does not count if another has answered: what it was running is not known.
     ///
     /// # Errors
-    /// Any failure of the call to cancel.
+    /// The failure of a server to answer, if none says that it was running the call.
     pub async fn cancel(&self, query_id: impl Into<String>) -> Result<bool, Error> {
-        let deadline = Deadline::starting_now(Some(CONTROL_TIMEOUT));
-        let request = CancelQueryRequest { query_id: query_id.into() };
-        let sent =
-            self.send(&deadline, request, |mut service, request| async move { service.cancel_query(request).await });
-        Ok(sent.await?.0.running)
+        let deadline = self.deadline(Some(CONTROL_TIMEOUT));
+        let query_id = query_id.into();
+        let backends = deadline.cover(self.inner.channels.backends()).await?;
+        let mut answers: FuturesUnordered<_> =
+            backends.into_iter().map(|backend| self.cancel_on(backend, &deadline, &query_id)).collect();
+        let (mut answered, mut unreachable, mut failed) = (false, None, None);
+        while let Some(answer) = answers.next().await {
+            match answer {
+                Ok(true) => return Ok(true),
+                Ok(false) => answered = true,
+                Err(error @ Error::Connect { .. }) => unreachable = unreachable.or(Some(error)),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        match failed.or(unreachable.filter(|_| !answered)) {
+            Some(error) => Err(error),
+            None => Ok(false),
+        }
     }
 
-    /// Asks one server whether it serves queries.
+    async fn cancel_on(&self, backend: BackendId, deadline: &Deadline, query_id: &str) -> Result<bool, Error> {
+        let mut lease = deadline.cover(self.inner.channels.lease_of(backend)).await??;
+        let request = deadline.request(CancelQueryRequest { query_id: query_id.to_owned() });
+        match deadline.run(lease.endpoint(), self.service(lease.channel()).cancel_query(request)).await {
+            Ok(answer) => {
+                lease.first_message();
+                Ok(answer.into_inner().running)
+            }
+            Err(error) => {
+                lease.failed(&error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Asks one server whether it serves queries: with several endpoints, or a name of several addresses, the one that
+    /// the next call might be sent to. So the answer is about what a call may expect, not about each of the servers;
+    /// ask those by clients of their own.
     ///
     /// # Errors
-    /// Any failure of the call: a server that cannot be reached is an error, not `NotServing`.
+    /// Any failure of the call: if no server can be reached that is an error, not `NotServing`.
     pub async fn health(&self) -> Result<Health, Error> {
-        let deadline = Deadline::starting_now(Some(CONTROL_TIMEOUT));
-        let lease = self.inner.channels.lease(&[]).await;
-        let request = deadline.request(HealthCheckRequest { service: SERVICE.to_owned() });
-        match deadline.run(lease.endpoint(), HealthClient::new(lease.channel()).check(request)).await {
-            Ok(response) => Ok(match response.into_inner().status() {
-                ServingStatus::Serving => Health::Serving,
-                ServingStatus::NotServing => Health::NotServing,
-                ServingStatus::Unknown | ServingStatus::ServiceUnknown => Health::Unknown,
-            }),
-            Err(Error::Status(status)) if status.code() == Code::NotFound => Ok(Health::Unknown),
-            Err(error) => Err(error),
-        }
+        let deadline = self.deadline(Some(CONTROL_TIMEOUT));
+        let check = |channel| health::check(channel, |message| deadline.request(message));
+        let (health, mut lease) = self.attempt(&deadline, check).await?;
+        lease.first_message();
+        Ok(health)
+    }
+
+    /// The same client for one attempt of a fan-out.
+    pub(crate) fn bound_to(&self, scope: Arc<Scope>) -> Self {
+        Self { inner: self.inner.clone(), scope: Some(scope) }
+    }
+
+    /// The attempt that this client is bound to.
+    pub(crate) fn scope(&self) -> Option<&Arc<Scope>> {
+        self.scope.as_ref()
     }
 
     /// The deadline of a call that begins now; in a fan-out the one of its attempt, if that is earlier.
@@ -177,40 +194,21 @@ impl Client {
         self.scope.as_ref().map_or(deadline, |scope| deadline.min(scope.deadline))
     }
 
-    /// The attempt that this client is bound to.
-    pub(crate) fn scope(&self) -> Option<&Arc<Scope>> {
-        self.scope.as_ref()
-    }
-
-    /// Sends a request to a server of the client's choice.
-    pub(crate) async fn send<M, R, F>(
-        &self,
-        deadline: &Deadline,
-        message: M,
-        rpc: impl Fn(QueryServiceClient<Channel>, Request<M>) -> F,
-    ) -> Result<(R, Lease), Error>
-    where
-        F: Future<Output = Result<Response<R>, Status>>,
-    {
-        let avoid = self.scope.as_ref().map_or(&[][..], |scope| &scope.avoid);
-        let mut lease = deadline.limit(self.inner.channels.lease(avoid)).await?;
-        if let Some(scope) = &self.scope {
-            deadline.limit(scope.enter(&lease)).await?;
-        }
+    /// A request that tells the server the time that remains, and how many attempts there were before.
+    pub(crate) fn request<T>(&self, deadline: &Deadline, message: T) -> Request<T> {
         let mut request = deadline.request(message);
         if let Some(previous) = self.scope.as_ref().map(|scope| scope.previous).filter(|previous| *previous > 0) {
             request.metadata_mut().insert(PREVIOUS_ATTEMPTS, previous.into());
         }
-        let service = QueryServiceClient::new(lease.channel()).max_decoding_message_size(self.inner.max_message_bytes);
-        match deadline.run(&lease.endpoint().clone(), rpc(service, request)).await {
-            Ok(response) => {
-                lease.first_message();
-                Ok((response.into_inner(), lease))
-            }
-            Err(error) => {
-                lease.failed(&error);
-                Err(error)
-            }
-        }
+        request
+    }
+
+    pub(crate) fn channels(&self) -> &Channels {
+        &self.inner.channels
+    }
+
+    /// The service over this connection.
+    pub(crate) fn service(&self, channel: Channel) -> Service {
+        QueryServiceClient::new(channel).max_decoding_message_size(self.inner.max_message_bytes)
     }
 }

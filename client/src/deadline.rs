@@ -47,14 +47,6 @@ impl Deadline {
         self.at.is_none_or(|at| Instant::now() + wait < at)
     }
 
-    /// Waits for the work, but no longer than the deadline.
-    pub(crate) async fn limit<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
-        match self.at {
-            Some(at) => tokio::time::timeout_at(at, work).await.map_err(|_| self.exceeded()),
-            None => Ok(work.await),
-        }
-    }
-
     /// A request that tells the server the time that remains.
     pub(crate) fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
@@ -70,7 +62,15 @@ impl Deadline {
         endpoint: &str,
         attempt: impl Future<Output = Result<T, Status>>,
     ) -> Result<T, Error> {
-        self.limit(attempt).await?.map_err(|status| self.error(status, endpoint))
+        self.cover(attempt).await?.map_err(|status| self.error(status, endpoint))
+    }
+
+    /// Waits for work that comes before an attempt or after it, but no longer than the deadline.
+    pub(crate) async fn cover<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
+        match self.at {
+            Some(at) => tokio::time::timeout_at(at, work).await.map_err(|_| self.exceeded()),
+            None => Ok(work.await),
+        }
     }
 
     /// The error that a status amounts to under this deadline.

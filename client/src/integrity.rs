@@ -28,6 +28,14 @@ impl Tally {
         Ok(())
     }
 
+    /// The summary of what was counted.
+    #[cfg(feature = "testing")]
+    pub(crate) fn summary(&self) -> v1::Summary {
+        let figure = |figure: u64| i64::try_from(figure).unwrap_or(i64::MAX);
+        let (row_count, byte_count) = (figure(self.rows), figure(self.bytes));
+        v1::Summary { row_count, byte_count, checksum: self.checksum, ..v1::Summary::default() }
+    }
+
     /// Whether all that was sent has arrived unchanged.
     pub(crate) fn check(&self, summary: &v1::Summary) -> Result<(), Error> {
         let figure =

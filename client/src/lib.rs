@@ -31,6 +31,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod attempt;
 pub mod blocking;
 mod builder;
 mod call;
@@ -42,6 +43,7 @@ mod description;
 mod error;
 pub mod fanout;
 mod filter;
+mod health;
 mod hedge;
 mod integrity;
 mod limiter;
@@ -50,18 +52,21 @@ mod scope;
 pub mod sink;
 mod stream;
 mod table;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod tls;
 mod value;
 
 pub use builder::ClientBuilder;
 pub use call::Call;
-pub use client::{Client, Health};
+pub use client::Client;
 pub use decode::{
     Column, ColumnIndex, Columns, DecodeError, FromValue, ListRef, Row, RowBatch, RowRef, ValueError, ValueRef,
 };
 pub use description::{Description, Header, NamedQuery, Parameter, PlanEstimate, Summary};
 pub use error::{Error, ServerError};
 pub use filter::{ColumnRef, Filter, FilterJsonError, col};
+pub use health::Health;
 pub use rowstream_contract::reason::Reason;
 pub use stream::RowStream;
 pub use table::{Table, TableKind, TableRead};

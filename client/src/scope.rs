@@ -40,15 +40,17 @@ pub(crate) struct Seen {
 }
 
 impl Scope {
-    /// The attempt is about to use this server: waits for its limits, once.
+    /// The attempt is about to use this server: waits for its limits, unless it is there already.
     pub(crate) async fn enter(&self, lease: &Lease) {
-        let first = {
+        let moved = {
             let mut seen = self.seen();
             seen.endpoint = Some(lease.endpoint().clone());
-            seen.backend.replace(lease.backend()).is_none()
+            seen.backend.replace(lease.backend()) != Some(lease.backend())
         };
-        if let (true, Some(limits)) = (first, &self.limits) {
-            self.seen().permit = limits.enter(lease.backend()).await;
+        if let (true, Some(limits)) = (moved, &self.limits) {
+            self.seen().permit = None;
+            let permit = limits.enter(lease.backend()).await;
+            self.seen().permit = permit;
         }
     }
 

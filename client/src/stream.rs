@@ -28,9 +28,10 @@ use crate::{
 #[derive(Debug)]
 pub struct RowStream {
     messages: Streaming<StreamQueryResponse>,
-    /// Counts as load of its server until the stream is dropped.
-    lease: Lease,
-    /// The attempt of a fan-out that this is.
+    endpoint: Arc<str>,
+    /// The stream is load of its connection until it has ended.
+    lease: Option<Lease>,
+    /// The attempt of a fan-out that this is, until a row has come.
     scope: Option<Arc<Scope>>,
     deadline: Deadline,
     timer: Option<Pin<Box<Sleep>>>,
@@ -61,18 +62,34 @@ impl RowStream {
         mut lease: Lease,
         scope: Option<Arc<Scope>>,
     ) -> Result<Self, Error> {
-        let endpoint = lease.endpoint().clone();
-        let first = deadline.run(&endpoint, messages.message()).await.inspect_err(|error| lease.failed(error))?;
-        if scope.as_ref().is_some_and(|scope| !scope.first_message()) {
-            return Err(Error::Superseded);
+        match Self::read_header(&mut messages, &deadline, &lease).await {
+            Ok(header) => {
+                lease.first_message();
+                if scope.as_ref().is_some_and(|scope| !scope.first_message()) {
+                    return Err(Error::Superseded);
+                }
+                let (timer, tally, endpoint) = (deadline.timer(), Tally::default(), lease.endpoint().clone());
+                let (lease, state, current) = (Some(lease), State::Rows, None);
+                Ok(Self { messages, endpoint, lease, scope, deadline, timer, header, tally, state, current })
+            }
+            Err(error) => {
+                lease.failed(&error);
+                Err(error)
+            }
         }
-        let header = match first.map(|message| message.event) {
-            Some(Some(Event::Header(header))) => Header::try_from(header)?,
-            None => return Err(Error::Truncated { rows: 0 }),
-            Some(_) => return Err(Error::protocol("the stream does not begin with a header")),
-        };
-        let (timer, tally) = (deadline.timer(), Tally::default());
-        Ok(Self { messages, lease, scope, deadline, timer, header, tally, state: State::Rows, current: None })
+    }
+
+    async fn read_header(
+        messages: &mut Streaming<StreamQueryResponse>,
+        deadline: &Deadline,
+        lease: &Lease,
+    ) -> Result<Header, Error> {
+        let first = deadline.run(lease.endpoint(), messages.message()).await?;
+        match first.map(|message| message.event) {
+            Some(Some(Event::Header(header))) => Header::try_from(header),
+            None => Err(Error::Truncated { rows: 0 }),
+            Some(_) => Err(Error::protocol("the stream does not begin with a header")),
+        }
     }
 
     /// What the server said before the first row.
@@ -130,9 +147,13 @@ impl RowStream {
             return Poll::Ready(Ok(None));
         }
         let outcome = ready!(self.poll_events(cx));
-        if let Err(error) = &outcome {
-            self.lease.failed(error);
-            self.state = State::Failed;
+        match &outcome {
+            Ok(Some(_)) => {}
+            Ok(None) => self.lease = None,
+            Err(error) => {
+                self.lease.take().into_iter().for_each(|mut lease| lease.failed(error));
+                self.state = State::Failed;
+            }
         }
         Poll::Ready(outcome)
     }
@@ -150,7 +171,7 @@ impl RowStream {
             };
             match message {
                 None => return Poll::Ready(self.finish().map(|()| None)),
-                Some(Err(status)) => return Poll::Ready(Err(self.deadline.error(status, self.lease.endpoint()))),
+                Some(Err(status)) => return Poll::Ready(Err(self.deadline.error(status, &self.endpoint))),
                 Some(Ok(message)) => match self.accept(message.event) {
                     Ok(None) => {}
                     outcome => return Poll::Ready(outcome),

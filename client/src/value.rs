@@ -31,6 +31,15 @@ impl Value {
         }
     }
 
+    /// The integer; `None` for NULL and every other kind.
+    #[must_use]
+    pub fn as_i64(&self) -> Option<i64> {
+        match self.0.kind {
+            Some(Kind::Int64(value)) => Some(value),
+            _ => None,
+        }
+    }
+
     pub(crate) fn from_wire(value: v1::Value) -> Self {
         Self(value)
     }

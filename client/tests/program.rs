@@ -19,6 +19,7 @@ use std::{
 };
 
 use fake::Fake;
+use rowstream_client::testing::End;
 
 fn program(endpoint: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rowstream"));
@@ -146,7 +147,9 @@ fn a_servers_error_is_told_with_place_reason_and_advice() {
 fn a_deadline_ends_the_call_on_both_sides() {
     let fake = Fake::start();
     expect(&fake.endpoint, &["query", "--query", "silent", "--deadline", "50ms"], 124, "the deadline of 50ms passed");
-    fake.wait_until_dropped();
+    fake.wait_until_idle();
+    // The deadline may pass before the call arrives.
+    assert!(fake.server.calls().iter().all(|call| matches!(call.end, Some((End::Cancelled, _)))));
     expect(&fake.endpoint, &["query", "--query", "never", "--deadline", "50ms"], 124, "the deadline of 50ms passed");
     // A server that accepts connections and says nothing: connecting is within the deadline too.
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -169,14 +172,15 @@ fn ctrl_c_cancels_the_call_and_says_how_far_it_came() {
         // Rows have come, and then nobody reads: the program sits on a full pipe.
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         stdout.read_line(&mut String::new()).unwrap();
-        fake.wait_until_blocked();
+        fake.wait_until_sent("endless", 8);
         signal(&child, name);
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(code));
         let stderr = text(&output.stderr);
         assert!(stderr.starts_with("rowstream: interrupted after ") && !stderr.contains("after 0 rows"), "{stderr}");
-        fake.wait_until_dropped();
-        assert_eq!(fake.cancelled(), ["endless"]);
+        fake.wait_until_idle();
+        let calls = fake.server.take_calls();
+        assert_eq!(fake.server.cancel_requests().last(), calls.last().map(|call| &call.request.query_id));
     }
 }
 
@@ -189,7 +193,7 @@ fn ctrl_c_leaves_no_file() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    fake.wait_until_blocked();
+    fake.wait_until_sent("then_silent", 1);
     signal(&child, "-INT");
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
@@ -208,7 +212,8 @@ fn a_closed_pipe_is_quiet() {
     child.stdout.take().unwrap().read_exact(&mut first).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""));
-    fake.wait_until_dropped();
+    fake.wait_until_idle();
+    assert_eq!(fake.server.cancelled(), 1);
 }
 
 #[test]
@@ -282,8 +287,11 @@ fn queries_describe_health_and_cancel_answer() {
     expect(&fake.endpoint, &["describe", "--query", "first", "-p", "id=1"], 64, "--plan");
 
     assert_eq!(text(&expect(&fake.endpoint, &["health"], 0, "").stdout), "SERVING\n");
+    let running = ["query", "--query", "silent", "--query-id", "some-id"];
+    let running = program(&fake.endpoint, &running).stderr(Stdio::piped()).spawn().unwrap();
+    fake.wait_until_called("silent");
     assert_eq!(text(&expect(&fake.endpoint, &["cancel", "some-id"], 0, "").stdout), "cancelled\n");
-    assert_eq!(fake.cancelled(), ["some-id"]);
+    assert!(text(&running.wait_with_output().unwrap().stderr).contains("CANCEL_REQUESTED"));
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod calls;
 #[path = "../demo/database.rs"]
 mod database;
 mod endings;
+mod fanout;
 mod streams;
 #[path = "../demo/tpch.rs"]
 mod tpch;
@@ -32,12 +33,19 @@ struct Args {
     /// How many cancels and deadlines
     #[arg(long, default_value_t = 1000)]
     endings: usize,
+    /// Measure fan-outs alone
+    #[arg(long)]
+    fanout: bool,
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let args = Args::parse();
     let source = database::Source::open()?;
+    if args.fanout {
+        let server = Server::start(source.url()).await?;
+        return fanout::measure(&server, source.url(), args.rounds).await;
+    }
     tpch::load(&mut source.connect("figures").await?, args.scale).await?;
     println!("the server reads {}", source.shell_url());
     let server = Server::start(source.url()).await?;
@@ -45,6 +53,8 @@ async fn main() -> Result<()> {
 
     println!("== small calls: select 1, 100 at a time, a pool of 10");
     calls::measure(&client).await?;
+    println!("== fan-outs");
+    fanout::measure(&server, source.url(), args.rounds).await?;
     println!("== first rows");
     streams::first_rows(&client).await?;
     println!("== lineitem, {} rounds, beside psql's COPY in binary", args.rounds);
@@ -65,10 +75,14 @@ pub(crate) struct Server {
 
 impl Server {
     async fn start(database_url: &str) -> Result<Self> {
+        Self::start_with(database_url, &[]).await
+    }
+
+    pub(crate) async fn start_with(database_url: &str, further: &[&str]) -> Result<Self> {
         let free = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let SocketAddr::V4(address) = free else { return Err("not an IPv4 address".into()) };
         let mut command = Command::new(bin("rowstream-server"));
-        command.args(["--database-url", database_url, "--listen", &address.to_string(), "--allow-sql"]);
+        command.args(["--database-url", database_url, "--listen", &address.to_string(), "--allow-sql"]).args(further);
         let process = command.stderr(Stdio::null()).kill_on_drop(true).spawn()?;
         let url = format!("http://{address}");
         let client = Client::builder([&url]).build()?;

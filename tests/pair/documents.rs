@@ -218,6 +218,74 @@ async fn what_stands_beside_calls_works() -> Result {
     Ok(())
 }
 
+/// docs/testing.md: no database is behind these.
+mod testing {
+    use std::time::Duration;
+
+    use futures_util::TryStreamExt as _;
+    use rowstream_client::{
+        Client, Code, Error, Reason, Value,
+        testing::{Answer, Damage, FakeServer},
+    };
+    use tokio::time::Instant;
+
+    async fn logins(client: &Client, user: i64) -> Result<usize, Error> {
+        let call = client.query("user_events").bind_named("user", user).deadline(Duration::from_secs(2));
+        let mut rows = call.stream().await?;
+        let mut logins = 0;
+        while let Some(row) = rows.try_next().await? {
+            logins += usize::from(row.get::<&str>("event")? == "login");
+        }
+        Ok(logins)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn logins_are_counted() {
+        let server = FakeServer::start().await;
+        let events = [(1, "login"), (2, "logout"), (3, "login")];
+        server.on("user_events", Answer::rows([("id", "int8"), ("event", "text")], events));
+
+        assert_eq!(logins(&server.client(), 7).await.unwrap(), 2);
+
+        let request = &server.calls()[0].request;
+        assert_eq!(request.parameter("user").and_then(Value::as_i64), Some(7));
+        assert_eq!(request.timeout, Some(Duration::from_secs(2)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rows_that_are_missing_are_not_overlooked() {
+        let server = FakeServer::start().await;
+        let events = Answer::rows([("id", "int8"), ("event", "text")], [(1, "login"), (2, "login")]).batch_rows(1);
+        for bad_day in [
+            events.clone().cut_after(1),
+            events.clone().error_after(1, Code::Unavailable, Reason::DatabaseUnavailable),
+            events.clone().hang_after(1),
+            events.clone().damaged(Damage::NoSummary),
+            events.damaged(Damage::Checksum),
+            Answer::error(Code::ResourceExhausted, Reason::QueueFull).retry_after(Duration::from_millis(250)),
+            Answer::hang(),
+        ] {
+            server.on("user_events", bad_day);
+            assert!(logins(&server.client(), 7).await.is_err());
+        }
+        server.until_idle().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_is_silent_costs_two_seconds_and_nothing_else() {
+        let server = FakeServer::start().await;
+        server.otherwise(Answer::hang());
+        let start = Instant::now();
+
+        let error = logins(&server.client(), 7).await.unwrap_err();
+
+        assert_eq!(error.code(), Code::DeadlineExceeded);
+        assert_eq!(start.elapsed(), Duration::from_secs(2));
+        server.until_idle().await;
+        assert_eq!(server.cancelled(), 1);
+    }
+}
+
 #[test]
 fn every_snippet_of_the_documents_stands_here() {
     let here = plain(include_str!("documents.rs"));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{RowStream, runtime::Runtime};
-use crate::{Description, Error, Row, Value};
+use crate::{Description, Error, Row, Value, fanout::OneRow};
 
 /// A statement and how to run it; made by [`Client::query`](super::Client::query) and
 /// [`Client::sql`](super::Client::sql). Can be cloned and sent many times.
@@ -14,7 +14,7 @@ use crate::{Description, Error, Row, Value};
 #[derive(Clone, Debug)]
 #[must_use = "a call does nothing until it is sent"]
 pub struct Call {
-    inner: crate::Call,
+    pub(super) inner: crate::Call,
     runtime: Runtime,
 }
 
@@ -93,5 +93,10 @@ impl Call {
     /// Any failure of the call.
     pub fn describe_with_plan(&self) -> Result<Description, Error> {
         self.runtime.wait(self.inner.describe_with_plan())
+    }
+
+    /// As [`crate::Call::one_row`]: the same call for its first row only, as a call of a fan-out.
+    pub fn one_row(self) -> OneRow {
+        self.inner.one_row()
     }
 }

@@ -1,6 +1,6 @@
 //! The blocking client, and the calls that run no statement.
 
-use super::{Call, ClientBuilder, TableRead, runtime::Runtime};
+use super::{Call, ClientBuilder, Fanout, TableRead, runtime::Runtime};
 use crate::{Error, Health, NamedQuery, Table};
 
 /// A client of one or several rowstream-servers that serve the same data. Cheap to clone; its clones
@@ -25,6 +25,11 @@ impl Client {
     }
 
     // -- calls in the making: one for each source of crate::Client
+
+    /// As [`crate::Client::fanout`]: many calls at once.
+    pub fn fanout(&self) -> Fanout {
+        Fanout::new(self.inner.fanout(), self.runtime.clone())
+    }
 
     /// As [`crate::Client::query`]: a call of one of the server's named queries.
     pub fn query(&self, name: impl Into<String>) -> Call {

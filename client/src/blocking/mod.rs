@@ -32,6 +32,7 @@
 mod builder;
 mod call;
 mod client;
+mod fanout;
 mod runtime;
 mod stream;
 mod table;
@@ -39,6 +40,7 @@ mod table;
 pub use builder::ClientBuilder;
 pub use call::Call;
 pub use client::Client;
+pub use fanout::{Fanout, Outcomes};
 pub use stream::{Batches, RowStream};
 pub use table::TableRead;
 

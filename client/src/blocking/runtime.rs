@@ -34,6 +34,12 @@ impl Runtime {
         Ok(Self { owner: Arc::new(Owner(Some(runtime), handle)) })
     }
 
+    /// Does what needs the runtime's clock, and does not wait.
+    pub(super) fn enter<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _inside = self.owner.1.enter();
+        work()
+    }
+
     /// Waits for the work. Panics in asynchronous code, where waiting would stop other tasks.
     #[track_caller]
     pub(super) fn wait<T>(&self, work: impl Future<Output = T>) -> T {

@@ -19,6 +19,8 @@ fn every_public_method_has_a_blocking_counterpart() {
         ("ClientBuilder", include_str!("../builder.rs"), include_str!("builder.rs")),
         ("Call", include_str!("../call.rs"), include_str!("call.rs")),
         ("TableRead", include_str!("../table.rs"), include_str!("table.rs")),
+        ("Fanout", include_str!("../fanout/mod.rs"), include_str!("fanout.rs")),
+        ("Fanout", include_str!("../fanout/modes.rs"), include_str!("fanout.rs")),
         ("RowStream", include_str!("../stream.rs"), include_str!("stream.rs")),
     ];
     for (name, asynchronous, blocking) in pairs {
@@ -38,4 +40,23 @@ fn a_client_may_be_dropped_in_asynchronous_code_and_waiting_there_panics() {
     let message = *waited.unwrap_err().downcast::<&str>().unwrap();
     assert!(message.starts_with("Cannot start a runtime from within a runtime"), "{message}");
     runtime.block_on(async move { drop((client, last)) });
+}
+
+#[test]
+fn a_fan_out_runs_on_the_thread_that_waits_for_it() {
+    let client = super::Client::builder(["http://127.0.0.1:1"]).build().unwrap();
+    let calls = (0..100_u64).map(|number| {
+        move |_: crate::Client| async move {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            Ok(number)
+        }
+    });
+    let fanout = client.fanout().concurrency(10);
+    assert_eq!(fanout.try_collect(calls.clone()).unwrap(), (0..100).collect::<Vec<_>>());
+    let mut seen = BTreeSet::new();
+    let report = fanout.for_each(calls.clone(), |outcome| outcome.result.map(|number| assert!(seen.insert(number))));
+    assert_eq!((report.unwrap().succeeded, seen.len()), (100, 100));
+    let mut outcomes = fanout.stream(calls);
+    outcomes.next().unwrap();
+    drop(outcomes);
 }

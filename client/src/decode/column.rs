@@ -37,6 +37,12 @@ impl Column {
         matches!(self.type_oid, oid::FLOAT4 | oid::FLOAT4_ARRAY)
     }
 
+    #[cfg(feature = "testing")]
+    pub(crate) fn into_wire(self) -> v1::Column {
+        let Self { name, type_name, type_oid, nullable } = self;
+        v1::Column { name, type_name, type_oid, nullable }
+    }
+
     /// Whether texts of this column are JSON documents.
     #[must_use]
     pub fn is_json(&self) -> bool {

@@ -154,7 +154,7 @@ impl<'a> Effort<'a> {
     async fn attempt<C: FanoutCall>(&self, call: &C, scope: &Arc<Scope>) -> Result<C::Output, Error> {
         self.shared.monitor.count(Event::Attempt);
         let attempt = call.attempt(self.shared.client.bound_to(scope.clone()));
-        self.deadline.limit(attempt).await?
+        self.deadline.cover(attempt).await?
     }
 
     fn scope(&self, lane: usize) -> Scope {

@@ -108,11 +108,13 @@ impl Fanout {
     ///
     /// # Errors
     /// The sink's; that ends the fan-out, and cancels what is under way.
-    pub async fn for_each<I, Kind, F, R, E>(&self, calls: I, mut sink: F) -> Result<Report, E>
+    pub async fn for_each<I, Kind, E>(
+        &self,
+        calls: I,
+        mut sink: impl AsyncFnMut(Outcome<I::Call>) -> Result<(), E>,
+    ) -> Result<Report, E>
     where
         I: IntoCalls<Kind>,
-        F: FnMut(Outcome<I::Call>) -> R,
-        R: Future<Output = Result<(), E>>,
     {
         let mut stream = self.stream(calls);
         while let Some(outcome) = stream.next().await {

@@ -270,14 +270,12 @@ async fn while_a_sink_is_busy_calls_go_on_and_none_begins() {
         .fanout()
         .concurrency(4)
         .deadline(MS * 50)
-        .for_each(calls, |outcome| {
+        .for_each(calls, async |outcome| {
             assert!(outcome.result.is_ok(), "no deadline passes because the sink is slow: {outcome:?}");
             assert!(outcome.latency <= MS * 11, "{:?}", outcome.latency);
             taken += 1;
-            async {
-                sleep(MS * 100).await;
-                Ok::<_, Error>(())
-            }
+            sleep(MS * 100).await;
+            Ok::<_, Error>(())
         })
         .await
         .unwrap();
