@@ -99,7 +99,10 @@ impl Feed {
     }
 
     /// Starts to read for the calls, all but those that are done. The second receiver tells how the reading ended.
-    pub(crate) fn start(self, done: Done) -> Result<(mpsc::Receiver<Ready>, oneshot::Receiver<Result<Fed, Failure>>), Failure> {
+    pub(crate) fn start(
+        self,
+        done: Done,
+    ) -> Result<(mpsc::Receiver<Ready>, oneshot::Receiver<Result<Fed, Failure>>), Failure> {
         let (sender, receiver) = mpsc::channel(QUEUED);
         let (end, ended) = oneshot::channel();
         let work = move || {

@@ -189,7 +189,12 @@ impl Run {
     }
 
     /// What it all came to.
-    fn conclude(self, end: End, read: Result<Fed, Failure>, placed: Result<(), Failure>) -> (Result<(), Failure>, Summary) {
+    fn conclude(
+        self,
+        end: End,
+        read: Result<Fed, Failure>,
+        placed: Result<(), Failure>,
+    ) -> (Result<(), Failure>, Summary) {
         let mut summary = self.summary;
         let late = summary.calls.as_ref().is_some_and(|report| report.ended == Some(Ended::TotalDeadline));
         if let Ok(fed) = &read {

@@ -55,9 +55,9 @@ impl<R: BufRead> Entries<R> {
         if !self.line.ends_with(b"\n") {
             return Ok(None);
         }
-        let entry = Entry::parse(&self.line).filter(|entry| entry.end >= self.end).ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidData, format!("line {} is damaged", self.number))
-        })?;
+        let entry = Entry::parse(&self.line)
+            .filter(|entry| entry.end >= self.end)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("line {} is damaged", self.number)))?;
         let part = self.end..entry.end;
         self.end = entry.end;
         self.length += u64::try_from(self.line.len()).unwrap_or_default();

@@ -85,7 +85,9 @@ fn header(format: &str) -> Header {
 fn record(position: u64, failed: bool) -> Vec<u8> {
     match position % 7 {
         0 => Vec::new(),
-        length => format!("{position} {}{}\n", if failed { "failed" } else { "ok" }, "x".repeat(length as usize)).into_bytes(),
+        length => {
+            format!("{position} {}{}\n", if failed { "failed" } else { "ok" }, "x".repeat(length as usize)).into_bytes()
+        }
     }
 }
 
