@@ -19,7 +19,7 @@ impl Client {
     where
         F: Future<Output = Result<T, Status>>,
     {
-        let mut tried = self.scope().map_or_else(Vec::new, |scope| scope.avoid.clone());
+        let mut tried = self.scope().map_or_else(Vec::new, |scope| scope.avoid());
         loop {
             let mut lease = deadline.cover(self.channels().lease(&tried)).await??;
             if let Some(scope) = self.scope() {

@@ -4,6 +4,8 @@ use std::{io, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::fanout::Fanout;
+
 /// Reads PostgreSQL result sets of any size through rowstream-server.
 #[derive(Debug, Parser)]
 #[command(name = "rowstream", version, arg_required_else_help = true, after_help = super::exit::HELP)]
@@ -42,7 +44,7 @@ pub(crate) struct Connection {
     /// The name that the server's certificate must have [default: the endpoint's host]
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) server_name: Option<String>,
-    /// How long the whole call may take, such as 30s or 5m [default: the server's]
+    /// How long a call may take as a whole, such as 30s or 5m [default: the server's]
     #[arg(long, global = true, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub(crate) deadline: Option<Duration>,
     /// How long connecting may take [default: 10s]
@@ -55,6 +57,8 @@ pub(crate) struct Connection {
 pub(crate) enum Command {
     /// Run a query and print its rows
     Query(Query),
+    /// Run a query for each line of a file: many calls at once, each with its outcome
+    Fanout(Box<Fanout>),
     /// Show the parameters and columns of a query, without running it
     Describe(Describe),
     /// List the server's named queries

@@ -2,21 +2,24 @@
 
 use rowstream_client::{Code, Error};
 
-use super::failure::Failure;
+use super::{failure::Failure, fanout::Refused};
 
 /// What `--help` says about them.
 pub(crate) const HELP: &str = "\
 Exit codes:
     0  done; also when the reader of the output closed it early
+    1  fanout: some calls have failed, or all
    64  wrong usage
    65  the request is wrong: INVALID_ARGUMENT, OUT_OF_RANGE, FAILED_PRECONDITION,
-       ALREADY_EXISTS, UNIMPLEMENTED
+       ALREADY_EXISTS, UNIMPLEMENTED; a line of the input, or a checkpoint,
+       cannot be used
    66  not found: no such named query or table
    69  the server, or its database, cannot be reached or does not serve
    70  something is broken: an incomplete or damaged stream, INTERNAL, UNKNOWN,
        DATA_LOSS
    74  the input or output failed
-   75  try again: RESOURCE_EXHAUSTED, ABORTED, or cancelled by someone else
+   75  try again: RESOURCE_EXHAUSTED, ABORTED, or cancelled by someone else;
+       another process has the checkpoint
    77  not allowed: PERMISSION_DENIED, UNAUTHENTICATED
    78  the profiles file, or a profile in it, cannot be used
   124  the deadline passed
@@ -34,7 +37,14 @@ pub(crate) fn code(failure: &Failure) -> u8 {
         Failure::Config(_) => 78,
         Failure::NotServing(_) => 69,
         Failure::Start(_) => 70,
-        Failure::Input(_) | Failure::Output { .. } => 74,
+        Failure::CallsFailed { .. } => 1,
+        Failure::Unusable(_) | Failure::Checkpoint(Refused::Unfit { .. }) => 65,
+        Failure::Checkpoint(Refused::Busy(_)) => 75,
+        Failure::TotalDeadline => 124,
+        Failure::Input(_)
+        | Failure::Params { .. }
+        | Failure::Output { .. }
+        | Failure::Checkpoint(Refused::Io { .. }) => 74,
         Failure::Interrupted { signal, .. } => signal.exit_code(),
     }
 }

@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use rowstream_client::Error;
 
-use super::interrupt::Signal;
+use super::{fanout::Refused, interrupt::Signal};
 
 /// Why the program ends without success. `report` words it, `exit` gives it a code.
 #[derive(Debug)]
@@ -21,12 +21,36 @@ pub(crate) enum Failure {
     Start(io::Error),
     /// Stdin could not be read.
     Input(io::Error),
+    /// The inputs of a fan-out could not be read.
+    Params { name: String, source: io::Error },
+    /// The inputs of a fan-out are not what they must be.
+    Unusable(Unusable),
+    /// A checkpoint cannot be used.
+    Checkpoint(Refused),
+    /// Calls of a fan-out failed, or in mode `first` all of them; the others did not.
+    CallsFailed { failed: u64, all: u64 },
+    /// The time for a whole fan-out was over before every input was run.
+    TotalDeadline,
     /// The output could not be written; without a path, stdout.
     Output { path: Option<PathBuf>, source: io::Error },
     /// Whoever reads stdout has read enough.
     ClosedPipe,
     /// A signal came; with how far the rows had come, where there were any to come.
     Interrupted { signal: Signal, rows: Option<u64> },
+}
+
+/// Lines of an input that cannot be used.
+#[derive(Debug)]
+pub(crate) struct Unusable {
+    /// The input's name.
+    pub(crate) input: String,
+    /// The first of them, and what is wrong with each.
+    pub(crate) lines: Vec<(u64, String)>,
+    pub(crate) count: u64,
+    /// Whether calls of other lines have been run.
+    pub(crate) begun: bool,
+    /// Whether these lines could be set aside.
+    pub(crate) can_reject: bool,
 }
 
 impl Failure {

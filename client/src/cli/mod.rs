@@ -11,6 +11,7 @@ mod control;
 mod describe;
 mod exit;
 mod failure;
+mod fanout;
 mod interrupt;
 mod man;
 mod parameters;
@@ -90,7 +91,8 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 async fn dispatch(connection: Connection, mut command: Command) -> Result<(), Failure> {
-    let client = connect(&connection)?;
+    let connections = if let Command::Fanout(fanout) = &command { fanout.limits.connections } else { 1 };
+    let client = connect(&connection, connections)?;
     if let Command::Query(Query { source, .. }) | Command::Describe(Describe { source, .. }) = &mut command {
         // Before signals are listened for: this read can only be interrupted by ending the process.
         source.read_stdin().map_err(Failure::Input)?;
@@ -99,6 +101,7 @@ async fn dispatch(connection: Connection, mut command: Command) -> Result<(), Fa
     let deadline = connection.deadline;
     match command {
         Command::Query(query) => query::run(&client, &connection, query, &mut interrupts).await,
+        Command::Fanout(fanout) => fanout::run(&client, deadline, *fanout, &mut interrupts).await,
         Command::Describe(describe) => interrupts.or_end(describe::statement(&client, deadline, describe)).await,
         Command::Queries(format) => interrupts.or_end(within(deadline, describe::queries(&client, format))).await,
         Command::Tables(format) => interrupts.or_end(within(deadline, describe::tables(&client, format))).await,
@@ -115,8 +118,8 @@ async fn within(deadline: Option<Duration>, work: impl Future<Output = Result<()
     tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| Err(Error::DeadlineExceeded { timeout }.into()))
 }
 
-fn connect(connection: &Connection) -> Result<Client, Failure> {
-    let mut builder = Client::builder(&connection.endpoint).connections_per_endpoint(1);
+fn connect(connection: &Connection, connections: usize) -> Result<Client, Failure> {
+    let mut builder = Client::builder(&connection.endpoint).connections_per_endpoint(connections);
     if let Some(timeout) = connection.connect_timeout {
         builder = builder.connect_timeout(timeout);
     }

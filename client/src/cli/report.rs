@@ -1,11 +1,17 @@
 //! A failure in words, on stderr: what happened, where in the SQL, how to find it in the server's log,
 //! and what to try.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    path::Path,
+};
 
 use rowstream_client::{Error, ServerError, sink::Visible};
 
-use super::failure::Failure;
+use super::{
+    failure::{Failure, Unusable},
+    fanout::Refused,
+};
 
 /// How much of a long line of SQL is shown around the error, in characters each side.
 const SHOWN_AROUND: usize = 40;
@@ -20,6 +26,12 @@ pub(crate) fn write(failure: &Failure, out: &mut impl Write) -> io::Result<()> {
         Failure::NotServing(told) => writeln!(out, "rowstream: the server says {told}"),
         Failure::Start(source) => writeln!(out, "rowstream: cannot start: {source}"),
         Failure::Input(source) => writeln!(out, "rowstream: cannot read stdin: {source}"),
+        Failure::Params { name, source } => writeln!(out, "rowstream: cannot read {}: {source}", Visible(name)),
+        Failure::Unusable(unusable) => write_unusable(unusable, out),
+        Failure::Checkpoint(refused) => write_refused(refused, out),
+        Failure::CallsFailed { all: 0, .. } => writeln!(out, "rowstream: there was no input to run a call for"),
+        Failure::CallsFailed { failed, all } => writeln!(out, "rowstream: {failed} of {all} calls failed"),
+        Failure::TotalDeadline => writeln!(out, "rowstream: the time for all calls together was over"),
         Failure::Output { path: Some(path), source } => {
             writeln!(out, "rowstream: cannot write {}: {source}", Visible(&path.to_string_lossy()))
         }
@@ -45,6 +57,42 @@ fn write_call(error: &Error, sql: Option<&str>, out: &mut impl Write) -> io::Res
         Some(hint) => writeln!(out, "hint: {}", Visible(&hint)),
         None => Ok(()),
     }
+}
+
+fn write_unusable(unusable: &Unusable, out: &mut impl Write) -> io::Result<()> {
+    let Unusable { input, lines, count, begun, can_reject } = unusable;
+    let what = if *count == 1 { "a line".to_owned() } else { format!("{count} lines") };
+    let run = if *begun { "no further call has begun" } else { "no call was run" };
+    writeln!(out, "rowstream: {what} of {} cannot be used; {run}", Visible(input))?;
+    for (line, problem) in lines {
+        writeln!(out, "line {line}: {}", Visible(problem))?;
+    }
+    let shown = u64::try_from(lines.len()).unwrap_or(u64::MAX);
+    if *count > shown {
+        writeln!(out, "and {} more", count - shown)?;
+    }
+    if *can_reject {
+        writeln!(out, "hint: mend the input, or set such lines aside with --rejects FILE")?;
+    }
+    Ok(())
+}
+
+fn write_refused(refused: &Refused, out: &mut impl Write) -> io::Result<()> {
+    match refused {
+        Refused::Busy(path) => {
+            writeln!(out, "rowstream: another process goes on with the checkpoint {}", shown(path))
+        }
+        Refused::Unfit { checkpoint, problem } => {
+            writeln!(out, "rowstream: the checkpoint {} cannot be used: {}", shown(checkpoint), Visible(problem))?;
+            writeln!(out, "hint: the same command goes on where it stopped; for another one, name another checkpoint and output")
+        }
+        Refused::Io { path, source } => writeln!(out, "rowstream: cannot use {}: {source}", shown(path)),
+    }
+}
+
+/// A path, safe to show.
+fn shown(path: &Path) -> String {
+    Visible(&path.to_string_lossy()).to_string()
 }
 
 fn facts(server: &ServerError) -> Vec<String> {

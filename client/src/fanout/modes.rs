@@ -1,6 +1,6 @@
 //! The ways to run a fan-out: what is kept, and what ends it.
 
-use std::{fmt, pin::pin};
+use std::fmt;
 
 use tokio_stream::StreamExt as _;
 
@@ -118,12 +118,8 @@ impl Fanout {
     {
         let mut stream = self.stream(calls);
         while let Some(outcome) = stream.next().await {
-            let mut taking = pin!(sink(outcome));
-            std::future::poll_fn(|context| {
-                stream.poll_work(context);
-                taking.as_mut().poll(context)
-            })
-            .await?;
+            let taking = sink(outcome);
+            stream.work_during(taking).await?;
         }
         Ok(stream.monitor().report())
     }

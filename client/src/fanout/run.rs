@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -104,6 +104,17 @@ where
         self.shared.monitor.clone()
     }
 
+    /// Works on the calls under way, and lets no further one begin, until `busy` is ready: for a consumer that has to
+    /// wait for something between two outcomes.
+    pub async fn work_during<F: Future>(&mut self, busy: F) -> F::Output {
+        let mut busy = pin!(busy);
+        std::future::poll_fn(|context| {
+            self.poll_work(context);
+            busy.as_mut().poll(context)
+        })
+        .await
+    }
+
     /// Lets calls begin, as far as there is room, rate and input.
     fn poll_begin(&mut self, context: &mut Context<'_>) {
         while let Poll::Ready(Some(call)) = self.poll_admitted(context) {
@@ -202,7 +213,7 @@ where
     }
 
     /// Works without letting calls begin, for a consumer that is busy.
-    pub(super) fn poll_work(&mut self, context: &mut Context<'_>) {
+    fn poll_work(&mut self, context: &mut Context<'_>) {
         self.poll_total(context);
         self.poll_under_way(context);
     }

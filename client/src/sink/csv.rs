@@ -67,6 +67,15 @@ impl CsvSink {
     }
 }
 
+/// Appends a field as [`CsvSink`] writes one: nothing for NULL, and quotes where the text needs them.
+pub fn write_csv_field(text: Option<&str>, out: &mut Vec<u8>) {
+    if let Some(text) = text {
+        // A str is UTF-8 beyond doubt.
+        let written = write_field(text.as_bytes(), false, out);
+        debug_assert!(written.is_ok());
+    }
+}
+
 /// Appends a field, in quotes where it needs them. `alone`: it is the only one of its line, where COPY
 /// quotes `\.` as well, since that would end its input.
 #[inline]

@@ -31,7 +31,7 @@ struct Field {
 
 impl Sink for JsonLinesSink {
     fn begin(&mut self, columns: &Columns, _: &mut Vec<u8>) {
-        let names = unique_names(columns);
+        let names = unique_names(columns.iter().map(|column| column.name.as_str()));
         self.fields = names
             .iter()
             .zip(columns.iter())
@@ -61,9 +61,11 @@ impl Sink for JsonLinesSink {
     fn end(&mut self, _: &mut Vec<u8>) {}
 }
 
-/// The columns' names, each made different from all before it.
-fn unique_names(columns: &Columns) -> Vec<String> {
-    let mut taken: HashSet<String> = columns.iter().map(|column| column.name.clone()).collect();
+/// The names, each made different from all before it by a suffix: `a`, `a_2`, `a_3`.
+#[must_use]
+pub fn unique_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let names: Vec<_> = names.into_iter().collect();
+    let mut taken: HashSet<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let mut seen = HashSet::new();
     let mut unique = |name: &str| {
         if seen.insert(name.to_owned()) {
@@ -74,7 +76,7 @@ fn unique_names(columns: &Columns) -> Vec<String> {
         taken.insert(name.clone());
         name
     };
-    columns.iter().map(|column| unique(&column.name)).collect()
+    names.into_iter().map(&mut unique).collect()
 }
 
 fn write_value(value: ValueRef<'_>, field: &Field, out: &mut Vec<u8>) -> Result<(), InvalidUtf8> {

@@ -12,8 +12,8 @@ mod table;
 mod visible;
 
 pub use self::{
-    csv::CsvSink,
-    jsonl::JsonLinesSink,
+    csv::{CsvSink, write_csv_field},
+    jsonl::{JsonLinesSink, unique_names},
     output::Output,
     table::TableSink,
     visible::{Visible, write_visible},
