@@ -25,6 +25,7 @@ impl Client {
             if let Some(scope) = self.scope() {
                 deadline.cover(scope.enter(&lease)).await?;
             }
+            lease.sent();
             let error = match deadline.run(lease.endpoint(), send(lease.channel())).await {
                 Ok(answer) => return Ok((answer, lease)),
                 Err(error) => error,
