@@ -1,6 +1,6 @@
 # What there is to do here. Needs cargo and make; installs PostgreSQL if it is missing.
 
-.PHONY: help demo figures faults fuzz test test-postgres fmt lint doc clients documents ci postgres
+.PHONY: help demo figures peers faults fuzz test test-postgres fmt lint doc clients documents ci postgres
 
 # For instance: make demo DEMO_ARGS="--scale 1 --once"
 DEMO_ARGS ?=
@@ -20,6 +20,7 @@ PG_TESTS ?=
 help:
 	@echo "make demo      a private PostgreSQL, TPC-H data, the server, and what it does"
 	@echo "make figures   what the project promises, measured"
+	@echo "make peers     small calls beside a service written by hand with grpc.aio and asyncpg, measured"
 	@echo "make faults    what must survive, at full size, measured (half an hour)"
 	@echo "make fuzz      everything that reads bytes from elsewhere, fuzzed for a minute each"
 	@echo "make test      all tests"
@@ -37,6 +38,11 @@ demo: postgres
 figures: postgres
 	cargo build --release --bins
 	cargo run --release --example figures -- $(FIGURES_ARGS)
+
+# For instance: make peers PEERS_ARGS="--rounds 9"
+PEERS_ARGS ?=
+peers: postgres
+	benches/peers/run $(PEERS_ARGS)
 
 faults: postgres
 	cargo build --release --bins

@@ -19,12 +19,13 @@ impl Client {
     where
         F: Future<Output = Result<T, Status>>,
     {
-        let mut tried = self.scope().map_or_else(Vec::new, |scope| scope.avoid.clone());
+        let mut tried = self.scope().map_or_else(Vec::new, |scope| scope.avoid());
         loop {
             let mut lease = deadline.cover(self.channels().lease(&tried)).await??;
             if let Some(scope) = self.scope() {
                 deadline.cover(scope.enter(&lease)).await?;
             }
+            lease.sent();
             let error = match deadline.run(lease.endpoint(), send(lease.channel())).await {
                 Ok(answer) => return Ok((answer, lease)),
                 Err(error) => error,

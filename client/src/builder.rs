@@ -32,14 +32,19 @@ impl ClientBuilder {
         Self { endpoints, settings, tls: Tls::default(), max_message_bytes: DEFAULT_MAX_MESSAGE_BYTES }
     }
 
-    /// How many connections to open to each endpoint, at most. Default 2; 0 counts as 1. Calls take
-    /// them in turn; a stream that is not read holds back the others of its connection.
+    /// How many connections to open to each server, at most: to each address of an endpoint's name. Default 2; 0 counts
+    /// as 1. A further one is opened when those that are open are busy, and a call takes the one with the fewest
+    /// streams. One carries 256 streams at most, as many as a server takes by default; beyond that calls wait.
+    ///
+    /// Streams that are not read hold back no other: each has a window of its own, 2 MiB, which is also the memory that
+    /// an unread stream can take.
     pub fn connections_per_endpoint(mut self, connections: usize) -> Self {
         self.settings.connections_per_endpoint = connections;
         self
     }
 
-    /// How long opening one connection may take. Default 10 s. A call's deadline covers it as well.
+    /// How long opening one connection may take, TLS included, and looking up a name. Default 10 s. A call's deadline
+    /// covers it as well.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.settings.connect_timeout = timeout;
         self
@@ -49,6 +54,13 @@ impl ClientBuilder {
     /// counts as dead. Default 20 s.
     pub fn keepalive(mut self, interval: Duration) -> Self {
         self.settings.keepalive = interval;
+        self
+    }
+
+    /// Makes the choice among several servers repeatable: with the same seed, the same calls and the same answers it is
+    /// the same. Default: a seed of its own for each client.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.settings.seed = Some(seed);
         self
     }
 
@@ -80,32 +92,33 @@ impl ClientBuilder {
     /// says that there is none; [`Error::InvalidSetting`] a CA certificate or server name that is none.
     pub fn build(self) -> Result<Client, Error> {
         self.tls.check()?;
-        let endpoints = self.endpoints.iter().map(|text| parse(text, &self.tls)).collect::<Result<Vec<_>, _>>()?;
+        let endpoints = self.endpoints.iter().map(|text| self.parse(text)).collect::<Result<Vec<_>, _>>()?;
         if endpoints.is_empty() {
             return Err(invalid("", "no endpoint was given"));
         }
         Ok(Client::new(Channels::new(endpoints, &self.settings), self.max_message_bytes))
     }
-}
 
-fn parse(text: &str, tls: &Tls) -> Result<Target, Error> {
-    let uri: Uri = text.parse().map_err(|error| invalid(text, format!("{error}; write http://HOST:PORT")))?;
-    let secret = match uri.scheme_str() {
-        Some("http") => false,
-        Some("https") => true,
-        _ => return Err(invalid(text, "write http://HOST:PORT, or https://HOST:PORT")),
-    };
-    if uri.path_and_query().is_some_and(|path| path != "/") {
-        return Err(invalid(text, "a path has no meaning here; write http://HOST:PORT"));
+    fn parse(&self, text: &str) -> Result<Target, Error> {
+        let uri: Uri = text.parse().map_err(|error| invalid(text, format!("{error}; write http://HOST:PORT")))?;
+        let secret = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err(invalid(text, "write http://HOST:PORT, or https://HOST:PORT")),
+        };
+        if uri.path_and_query().is_some_and(|path| path != "/") {
+            return Err(invalid(text, "a path has no meaning here; write http://HOST:PORT"));
+        }
+        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return Err(invalid("", "a user or password in the URL has no meaning here; write http://HOST:PORT"));
+        }
+        let mut endpoint = Endpoint::from(uri);
+        if secret {
+            endpoint =
+                self.tls.apply(endpoint, self.settings.connect_timeout).map_err(|problem| invalid(text, problem))?;
+        }
+        Ok(Target::new(text.trim_end_matches('/'), endpoint))
     }
-    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-        return Err(invalid("", "a user or password in the URL has no meaning here; write http://HOST:PORT"));
-    }
-    let mut endpoint = Endpoint::from(uri);
-    if secret {
-        endpoint = tls.apply(endpoint).map_err(|problem| invalid(text, problem))?;
-    }
-    Ok(Target::new(text.trim_end_matches('/'), endpoint))
 }
 
 fn invalid(endpoint: &str, problem: impl Into<String>) -> Error {

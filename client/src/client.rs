@@ -27,6 +27,15 @@ const CONTROL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A client of one or several rowstream-servers that serve the same data. Cheap to clone.
 ///
+/// Each address of each endpoint is a server of its own: `localhost` may be two, a name with many addresses as many. A
+/// call goes to the less loaded of two servers drawn at random, where load is this client's calls and streams under way.
+/// If no connection comes about, nothing was sent, and the other servers are tried at once.
+///
+/// A server is left out for a second when a connection to it cannot be opened, when it is draining, when it answers
+/// UNAVAILABLE three times in a row, or when it is far slower than the others; twice as long each further time, up to
+/// half a minute. Then it is asked by the standard health service, and comes back when it is serving. If all are left
+/// out, calls are sent all the same. Names are looked up again every half minute while they are used.
+///
 /// Calls need a tokio runtime, and a client belongs to the runtime it is first used in.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -152,6 +161,7 @@ impl Client {
     async fn cancel_on(&self, backend: BackendId, deadline: &Deadline, query_id: &str) -> Result<bool, Error> {
         let mut lease = deadline.cover(self.inner.channels.lease_of(backend)).await??;
         let request = deadline.request(CancelQueryRequest { query_id: query_id.to_owned() });
+        lease.sent();
         match deadline.run(lease.endpoint(), self.service(lease.channel()).cancel_query(request)).await {
             Ok(answer) => {
                 lease.first_message();

@@ -22,12 +22,13 @@
 //!
 //! Code that is not asynchronous uses the same client as [`blocking::Client`].
 //!
-//! The way of a call through this crate: [`Client`] picks a connection (`channel`), [`Call`] says
-//! what to run and by when, [`RowStream`] checks what arrives (`integrity`), [`decode`] reads values
-//! out of the bytes, and a [`sink`] prints them. [`Error`] is the one error type of all of them.
+//! The way of a call through this crate: [`Call`] says what to run and by when, [`Client`] picks a server
+//! and a connection (`channel`), [`RowStream`] checks what arrives (`integrity`), [`decode`] reads values
+//! out of the bytes, and a [`sink`] prints them. [`Error`] is the one error type of all of them. Many calls
+//! at once go through [`fanout`], which limits them, and makes failed attempts again.
 //!
-//! Deliberately absent: retries and fan-out. A failed call is reported once, with what the
-//! server said about trying again ([`ServerError::retry_delay`]).
+//! Outside of a fan-out a call that failed is reported once, with what the server said about trying again
+//! ([`ServerError::retry_delay`]).
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

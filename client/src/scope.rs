@@ -21,8 +21,8 @@ pub(crate) struct Scope {
     pub(crate) deadline: Deadline,
     /// Attempts at the same call before this one.
     pub(crate) previous: u32,
-    /// Servers that the call has tried already.
-    pub(crate) avoid: Vec<BackendId>,
+    /// Servers that the call has tried already, or is trying in another lane.
+    pub(crate) tried: Arc<Mutex<Vec<BackendId>>>,
     pub(crate) limits: Option<Arc<ServerLimits>>,
     pub(crate) race: Arc<Race>,
     pub(crate) lane: usize,
@@ -32,7 +32,7 @@ pub(crate) struct Scope {
 /// What an attempt has shown so far.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
-    pub(crate) backend: Option<BackendId>,
+    backend: Option<BackendId>,
     pub(crate) endpoint: Option<Arc<str>>,
     /// A row has arrived: the attempt is not made again.
     pub(crate) rows: bool,
@@ -40,18 +40,34 @@ pub(crate) struct Seen {
 }
 
 impl Scope {
+    /// Servers to choose others than.
+    pub(crate) fn avoid(&self) -> Vec<BackendId> {
+        self.tried().clone()
+    }
+
     /// The attempt is about to use this server: waits for its limits, unless it is there already.
     pub(crate) async fn enter(&self, lease: &Lease) {
+        let backend = lease.backend();
+        {
+            let mut tried = self.tried();
+            if !tried.contains(&backend) {
+                tried.push(backend);
+            }
+        }
         let moved = {
             let mut seen = self.seen();
             seen.endpoint = Some(lease.endpoint().clone());
-            seen.backend.replace(lease.backend()) != Some(lease.backend())
+            seen.backend.replace(backend) != Some(backend)
         };
         if let (true, Some(limits)) = (moved, &self.limits) {
             self.seen().permit = None;
-            let permit = limits.enter(lease.backend()).await;
+            let permit = limits.enter(backend).await;
             self.seen().permit = permit;
         }
+    }
+
+    fn tried(&self) -> MutexGuard<'_, Vec<BackendId>> {
+        self.tried.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A first message is here. Answers whether this attempt goes on.

@@ -3,7 +3,7 @@
 //!
 //! The handshake itself is rustls's, within tonic's channel.
 
-use std::{error::Error as StdError, io, iter::successors};
+use std::{error::Error as StdError, io, iter::successors, time::Duration};
 
 use rustls::{CertificateError, RootCertStore};
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
@@ -35,10 +35,11 @@ impl Tls {
     }
 
     /// An endpoint that speaks TLS.
-    pub(crate) fn apply(&self, endpoint: Endpoint) -> Result<Endpoint, String> {
+    pub(crate) fn apply(&self, endpoint: Endpoint, handshake_timeout: Duration) -> Result<Endpoint, String> {
+        let config = ClientTlsConfig::new().timeout(handshake_timeout);
         let mut config = match &self.authorities {
-            Some(pem) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)),
-            None => ClientTlsConfig::new().with_native_roots(),
+            Some(pem) => config.ca_certificate(Certificate::from_pem(pem)),
+            None => config.with_native_roots(),
         };
         if let Some(name) = &self.server_name {
             config = config.domain_name(name);

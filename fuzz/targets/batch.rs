@@ -22,7 +22,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let Some((first, body)) = data.split_first() else { return };
     let count = usize::from(first % 4);
     let columns: Columns = (0..count)
-        .map(|i| Column { name: format!("c\u{1b}{i}"), type_name: "t".to_owned(), type_oid: TYPES[(i + usize::from(first / 4)) % 4] })
+        .map(|i| Column { name: format!("c\u{1b}{i}"), type_name: "t".to_owned(), type_oid: TYPES[(i + usize::from(first / 4)) % 4], nullable: None })
         .collect::<Vec<_>>()
         .into();
     let json = columns.iter().any(|column| column.is_json());

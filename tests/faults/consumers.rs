@@ -1,21 +1,17 @@
 //! Consumers that are slow or stand still, by the hundred: memory for each is small and constant, none reads ahead,
 //! and each loses its connection in time (figures 1 and 2).
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use rowstream_contract::v1::stream_query_response::Event;
 use rowstream_testkit::{PATIENCE, Postgres, eventually};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-};
 use tonic::Code;
 
 use crate::{
     calls::{Client, Events, is, open, outcome, read, row_of, rows},
     frames::Raw,
-    harness::Server,
+    harness::{Server, metric},
     size::{Size, figure},
 };
 
@@ -34,17 +30,6 @@ fn roomy() -> &'static Postgres {
 
 async fn server(flags: &[&str]) -> Server {
     Server::over(roomy().create_database().expect("a database"), flags).await
-}
-
-/// One metric, all its labels together.
-async fn metric(admin: SocketAddr, name: &str) -> u64 {
-    let mut socket = TcpStream::connect(admin).await.expect("the admin port");
-    let request = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
-    socket.write_all(request).await.expect("sent");
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).await.expect("an answer");
-    let samples = answer.lines().filter(|line| line.starts_with(name));
-    samples.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
 }
 
 /// Opens streams, each on a connection of its own, takes nothing, and waits until none of them moves.

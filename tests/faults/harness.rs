@@ -4,6 +4,10 @@ use std::{net::SocketAddr, process::Command, time::Duration};
 
 use futures_util::future::join_all;
 use rowstream_testkit::{Database, PATIENCE, Postgres, Program, Proxy, eventually};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 use crate::{
@@ -106,9 +110,7 @@ impl Server {
 
     /// Where `--admin-listen 127.0.0.1:0` has led to.
     pub(crate) fn admin(&self) -> SocketAddr {
-        let log = self.program.log();
-        let line = log.iter().find(|line| line.message() == "admin listening").expect("an admin port");
-        line.text("address").parse().expect("an address")
+        admin(&self.program)
     }
 
     /// What the health service says of the whole server; `None` if nobody answers.
@@ -184,15 +186,38 @@ impl Server {
 
     /// The part of [`Self::assert_settled`] that needs neither PostgreSQL nor a server that runs.
     pub(crate) fn assert_log(&self) {
-        assert!(!self.program.has_written(MARKER), "row data in the log");
         assert!(!self.program.has_written(PASSWORD), "a password in the log");
-        // A panic's message is no JSON: reading the log fails.
-        let log = self.program.log();
-        let mut ids = std::collections::HashSet::new();
-        for line in log.iter().filter(|line| line.message() == "call") {
-            assert_ne!(line.text("outcome"), "INTERNAL", "{line:?}");
-            assert!(ids.insert(line.text("query_id")), "two ends of one call: {line:?}");
-        }
-        assert!(!log.iter().any(|line| line.message() == "a handler panicked"));
+        assert_log(&self.program);
     }
+}
+
+/// Where a program's `--admin-listen 127.0.0.1:0` has led to.
+pub(crate) fn admin(program: &Program) -> SocketAddr {
+    let log = program.log();
+    let line = log.iter().find(|line| line.message() == "admin listening").expect("an admin port");
+    line.text("address").parse().expect("an address")
+}
+
+/// One metric, all its labels together.
+pub(crate) async fn metric(admin: SocketAddr, name: &str) -> u64 {
+    let mut socket = TcpStream::connect(admin).await.expect("the admin port");
+    let request = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    socket.write_all(request).await.expect("sent");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.expect("an answer");
+    let samples = answer.lines().filter(|line| line.starts_with(name));
+    samples.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+}
+
+/// Each call has ended once, nothing has panicked (I5), and no rows are in the log (I6).
+pub(crate) fn assert_log(program: &Program) {
+    assert!(!program.has_written(MARKER), "row data in the log");
+    // A panic's message is no JSON: reading the log fails.
+    let log = program.log();
+    let mut ids = std::collections::HashSet::new();
+    for line in log.iter().filter(|line| line.message() == "call") {
+        assert_ne!(line.text("outcome"), "INTERNAL", "{line:?}");
+        assert!(ids.insert(line.text("query_id")), "two ends of one call: {line:?}");
+    }
+    assert!(!log.iter().any(|line| line.message() == "a handler panicked"));
 }

@@ -21,10 +21,12 @@
 //! - [`consumers`]: slow and standing still, by the hundred (figures 1 and 2)
 //! - [`large`]: rows of megabytes
 //! - [`overload`]: more calls than there is room for, clients that fall silent
+//! - [`fanout`]: the client's fan-out over three servers, of which some are killed, slow or given up
 //!
 //! What is under them:
 //!
 //! - [`harness`]: a server, its database, and [`harness::Server::assert_settled`], which every test ends with
+//! - [`fleet`]: several servers over one database
 //! - [`calls`]: requests, and streams read to their end with rows counted and checksums compared
 //! - [`watch`]: what `pg_stat_activity` says, asked often
 //! - [`direct`]: a caller that can reset its TCP connection
@@ -34,6 +36,7 @@
 
 mod calls;
 mod direct;
+mod fleet;
 mod flood;
 mod frames;
 mod harness;
@@ -49,6 +52,7 @@ mod ddl;
 mod deadlines;
 mod descriptors;
 mod drain;
+mod fanout;
 mod floods;
 mod kills;
 mod large;

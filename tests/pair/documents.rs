@@ -11,7 +11,8 @@ use std::{
 
 use futures_util::TryStreamExt as _;
 use rowstream_client::{
-    Client, Error, Filter, Reason, blocking, col,
+    Client, Code, Error, Filter, Reason, blocking, col,
+    fanout::{Concurrency, HedgePolicy, Rate, RetryPolicy},
     sink::{CsvSink, Sink as _},
 };
 use serde::Deserialize;
@@ -284,6 +285,59 @@ mod testing {
         server.until_idle().await;
         assert_eq!(server.cancelled(), 1);
     }
+}
+
+#[tokio::test]
+async fn calls_fan_out() -> Result {
+    let pair = served().await;
+    let client = pair.client();
+    let ids = 0..10;
+    let calls = ids.into_iter().map(|id| client.query("orders_of_customer").bind_named("customer_id", id));
+    let results = client
+        .fanout()
+        .rate(Rate::per_second(200.0)?)
+        .concurrency(50)
+        .deadline(Duration::from_secs(2))
+        .collect(calls)
+        .await;
+    for outcome in &results.outcomes {
+        match &outcome.result {
+            Ok(rows) => println!("call {}: {} rows in {:?}", outcome.index, rows.len(), outcome.latency),
+            Err(error) => println!("call {}: {error}, after {} attempts", outcome.index, outcome.attempts),
+        }
+    }
+    println!("{} of {} succeeded", results.report.succeeded, results.report.started);
+    assert_eq!(results.report.succeeded, 10);
+
+    let totals = client
+        .fanout()
+        .try_collect([4, 5].map(|id| {
+            move |client: Client| async move {
+                let mut rows = client.query("orders_of_customer").bind_named("customer_id", id).stream().await?;
+                let mut count = 0;
+                while rows.try_next().await?.is_some() {
+                    count += 1;
+                }
+                Ok(count)
+            }
+        }))
+        .await;
+    assert_eq!(totals.ok(), Some(vec![2, 0]));
+
+    let calls = (0..10).map(|id| client.query("orders_of_customer").bind_named("customer_id", id));
+    let mut lines = Vec::new();
+    let report = client
+        .fanout()
+        .concurrency(Concurrency::adaptive(64))
+        .retry(RetryPolicy::default().max_retries(5).codes([Code::Unavailable, Code::ResourceExhausted]))
+        .hedge(HedgePolicy::percentile(95.0)?)
+        .for_each(calls, async |outcome| {
+            lines.push(format!("{} {}", outcome.index, outcome.result?.len()));
+            Ok::<_, Error>(())
+        })
+        .await?;
+    assert_eq!((report.succeeded, lines.len()), (10, 10));
+    Ok(())
 }
 
 #[test]

@@ -35,6 +35,12 @@ impl ClientBuilder {
         self
     }
 
+    /// As [`crate::ClientBuilder::seed`]: default, one of its own for each client.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.inner = self.inner.seed(seed);
+        self
+    }
+
     /// As [`crate::ClientBuilder::max_message_bytes`]: default 256 MiB.
     pub fn max_message_bytes(mut self, bytes: usize) -> Self {
         self.inner = self.inner.max_message_bytes(bytes);

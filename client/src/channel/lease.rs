@@ -31,6 +31,12 @@ impl Lease {
         self.place.backend
     }
 
+    /// The attempt is sent now: its latency counts from here, not from what it waited for on this side.
+    pub(crate) fn sent(&mut self) {
+        let backend = self.place.backend;
+        (self.place.attempt, self.began) = self.place.inner.with(|pool, now| (Some(pool.began(backend, now)), now));
+    }
+
     /// The first message is here: a sample of the backend's latency, and a sign of its health.
     pub(crate) fn first_message(&mut self) {
         if let Some(attempt) = self.place.attempt.take() {
@@ -89,7 +95,7 @@ impl Place {
             };
             self.slot = Some(slot);
             match connection.await {
-                Ok(channel) => return Ok(self.begin(channel)),
+                Ok(channel) => return Ok(Lease { place: self, channel, began: Instant::now() }),
                 Err(cause) => {
                     let others_are_open = self.leave_failed_slot(slot);
                     if !others_are_open {
@@ -99,12 +105,6 @@ impl Place {
                 }
             }
         }
-    }
-
-    fn begin(mut self, channel: Channel) -> Lease {
-        let (attempt, began) = self.inner.with(|pool, now| (pool.began(self.backend, now), now));
-        self.attempt = Some(attempt);
-        Lease { place: self, channel, began }
     }
 
     fn leave_failed_slot(&mut self, slot: SlotId) -> bool {

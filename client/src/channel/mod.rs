@@ -210,7 +210,8 @@ impl Inner {
     }
 
     fn look_up(self: &Arc<Self>) {
-        for question in lock(&self.names).due(Instant::now()) {
+        let due = lock(&self.names).due(Instant::now());
+        for question in due {
             let (inner, resolver, timeout) =
                 (Arc::downgrade(self), self.resolver.clone(), self.settings.connect_timeout);
             tokio::spawn(async move {

@@ -104,3 +104,48 @@ impl Names {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tonic::transport::Endpoint;
+
+    use super::*;
+
+    fn names(urls: &[&'static str]) -> Names {
+        let target = |url: &&'static str| Arc::new(Target::new(url, Endpoint::from_static(url)));
+        Names::new(&urls.iter().map(target).collect::<Vec<_>>())
+    }
+
+    fn lost() -> io::Result<Vec<SocketAddr>> {
+        Err(io::Error::other("no such name"))
+    }
+
+    #[test]
+    fn only_names_are_asked_for_and_addresses_answer_themselves() {
+        let mut names = names(&["http://127.0.0.1:1", "http://rows.test:5"]);
+        assert!(!names.all_answered());
+        let due = names.due(Instant::now());
+        assert_eq!(due.iter().map(|question| &*question.name).collect::<Vec<_>>(), ["rows.test:5"]);
+        let address = SocketAddr::from(([127, 0, 0, 1], 5));
+        let (target, addresses) = names.answered(&due[0], Ok(vec![address])).unwrap();
+        assert_eq!((&*target.name, addresses), ("http://rows.test:5", vec![address]));
+        assert!(names.all_answered() && names.failure().is_none());
+    }
+
+    #[test]
+    fn a_failed_answer_changes_nothing_that_is_known_and_an_unknown_name_is_waited_for_again() {
+        let (mut names, start) = (names(&["http://rows.test:5"]), Instant::now());
+        let due = names.due(start);
+        assert!(names.answered(&due[0], lost()).is_none());
+        assert!(names.all_answered(), "badly, but answered");
+        assert_eq!(names.failure().unwrap().1.to_string(), "no such name");
+        let due = names.due(start + Duration::from_secs(1));
+        assert!(!names.all_answered(), "the failure of then is not an answer of now");
+        names.answered(&due[0], Ok(vec![])).unwrap();
+        let due = names.due(start + Duration::from_secs(60));
+        assert!(names.answered(&due[0], lost()).is_none());
+        assert!(names.failure().is_none(), "what was known still holds");
+    }
+}

@@ -48,9 +48,11 @@ impl Refresh {
     }
 }
 
+type Answer = BoxFuture<'static, io::Result<Vec<SocketAddr>>>;
+
 /// Whom to ask.
 #[derive(Clone)]
-pub(super) struct Resolver(Arc<dyn Fn(Arc<str>) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync>);
+pub(super) struct Resolver(Arc<dyn Fn(Arc<str>) -> Answer + Send + Sync>);
 
 impl Resolver {
     /// The operating system: the hosts file, DNS, and what else it is set up to ask.
@@ -58,9 +60,7 @@ impl Resolver {
         Self::new(|name| async move { Ok(tokio::net::lookup_host(&*name).await?.collect()) }.boxed())
     }
 
-    pub(super) fn new(
-        ask: impl Fn(Arc<str>) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync + 'static,
-    ) -> Self {
+    pub(super) fn new(ask: impl Fn(Arc<str>) -> Answer + Send + Sync + 'static) -> Self {
         Self(Arc::new(ask))
     }
 

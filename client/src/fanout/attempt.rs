@@ -57,7 +57,7 @@ pub(super) struct Effort<'a> {
     attempts: AtomicU32,
     hedged: AtomicBool,
     decided_by: Mutex<Option<Arc<str>>>,
-    tried: Mutex<Vec<BackendId>>,
+    tried: Arc<Mutex<Vec<BackendId>>>,
 }
 
 /// What is known of a call that has ended, besides its result.
@@ -82,7 +82,7 @@ impl<'a> Effort<'a> {
             attempts: AtomicU32::new(0),
             hedged: AtomicBool::new(false),
             decided_by: Mutex::default(),
-            tried: Mutex::default(),
+            tried: Arc::default(),
         }
     }
 
@@ -121,18 +121,16 @@ impl<'a> Effort<'a> {
         for retries in 1.. {
             let scope = Arc::new(self.scope(lane));
             let outcome = self.attempt(call, &scope).await;
-            let (rows, endpoint) = self.note(&scope);
+            self.decide(&scope);
             let error = match outcome {
                 Ok(output) => {
                     budget.success();
-                    self.decide(endpoint);
                     return Ok(output);
                 }
                 Err(error) => error,
             };
-            self.decide(endpoint);
             let allowed = !retry.covers(&error) || budget.failure();
-            if rows {
+            if scope.seen().rows {
                 return Err(error);
             }
             let wait = {
@@ -161,7 +159,7 @@ impl<'a> Effort<'a> {
         Scope {
             deadline: self.deadline,
             previous: self.attempts.fetch_add(1, Ordering::Relaxed),
-            avoid: self.tried.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            tried: self.tried.clone(),
             limits: self.shared.limits.clone(),
             race: self.race.clone(),
             lane,
@@ -169,19 +167,10 @@ impl<'a> Effort<'a> {
         }
     }
 
-    /// Notes which server an attempt has tried.
-    fn note(&self, scope: &Scope) -> (bool, Option<Arc<str>>) {
-        let seen = scope.seen();
-        let mut tried = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(backend) = seen.backend.filter(|backend| !tried.contains(backend)) {
-            tried.push(backend);
-        }
-        (seen.rows, seen.endpoint.clone())
-    }
-
-    fn decide(&self, endpoint: Option<Arc<str>>) {
-        if endpoint.is_some() {
-            *self.decided_by.lock().unwrap_or_else(PoisonError::into_inner) = endpoint;
+    /// Notes the server of an attempt that has ended: the last one has decided the call.
+    fn decide(&self, scope: &Scope) {
+        if let Some(endpoint) = scope.seen().endpoint.clone() {
+            *self.decided_by.lock().unwrap_or_else(PoisonError::into_inner) = Some(endpoint);
         }
     }
 

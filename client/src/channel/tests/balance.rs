@@ -52,7 +52,7 @@ async fn every_address_of_a_name_is_a_server_of_its_own() {
     let a = Server::start("127.0.0.2");
     let b = Server::start_at((std::net::Ipv4Addr::new(127, 0, 0, 3), a.address.port()).into());
     let url = format!("http://rows.test:{}", a.address.port());
-    let client = client_where(&[url.clone()], &settings(2), &["127.0.0.2", "127.0.0.3"]);
+    let client = client_where(std::slice::from_ref(&url), &settings(2), &["127.0.0.2", "127.0.0.3"]);
     let leases = join_all((0..6).map(|_| client.channels().lease(&[]))).await;
     let mut counts = HashMap::new();
     for lease in leases {

@@ -114,5 +114,5 @@ async fn a_client_that_is_dropped_leaves_no_probe_behind() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(GUARD, gone).await.expect("no task is left");
+    guarded("no task is left", gone).await;
 }

@@ -65,5 +65,9 @@ async fn ask_until(client: &Client, what: &str, holds: impl Fn() -> bool) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(GUARD, asking).await.unwrap_or_else(|_| panic!("not so: {what}"));
+    guarded(what, asking).await;
+}
+
+async fn guarded<T>(what: &str, work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(GUARD, work).await.unwrap_or_else(|_| panic!("not so: {what}"))
 }

@@ -13,29 +13,32 @@ async fn the_last_stream_of_a_connection_flows_when_all_others_are_not_read() {
     let a = Server::start("127.0.0.2");
     let settings = Settings { stream_window_bytes: u32::try_from(STREAM_WINDOW).unwrap(), ..settings(1) };
     let client = client(&[&a], &settings);
+    let open = async || client.sql("endless").stream().await.unwrap();
     let mut unread = Vec::new();
-    for _ in 1..STREAMS {
-        unread.push(client.sql("endless").stream().await.unwrap());
-    }
+    let opening = async {
+        for _ in 1..STREAMS {
+            unread.push(open().await);
+        }
+    };
+    guarded("all are opened", opening).await;
     let stalled = || {
         let taken = a.script.taken.lock().unwrap();
         taken.iter().all(|batches| batches.load(SeqCst) >= STREAM_WINDOW / BATCH_BYTES)
     };
-    let all_stalled = async {
+    let stalling = async {
         while !stalled() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(GUARD, all_stalled).await.expect("each has used up its own window");
-    let mut last = client.sql("endless").stream().await.unwrap();
+    guarded("each has used up its own window", stalling).await;
     let reading = async {
+        let mut last = open().await;
         while last.bytes_received() < 20 * STREAM_WINDOW as u64 {
             last.next_batch().await.unwrap();
         }
     };
-    tokio::time::timeout(GUARD, reading).await.expect("the last one flows");
+    guarded("the last one flows", reading).await;
     assert_eq!(a.script.peers.lock().unwrap().len(), 1, "all on one connection");
-    drop(unread);
 }
 
 #[tokio::test]
