@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod fake;
+mod fanout;
 mod generated;
 mod profiles;
 

@@ -44,6 +44,11 @@ impl Fake {
         self.runtime.block_on(self.server.until_idle());
     }
 
+    /// Waits until what the server has seen fulfils a condition.
+    pub(crate) fn wait_until(&self, condition: impl FnMut(&FakeServer) -> bool) {
+        self.runtime.block_on(self.server.until(condition));
+    }
+
     /// Waits until a call of that query is under way.
     pub(crate) fn wait_until_called(&self, query: &str) {
         self.wait_until_sent(query, 0);

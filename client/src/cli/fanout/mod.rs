@@ -75,6 +75,9 @@ pub(crate) async fn run(
         quiet: output.quiet,
         summary,
     };
+    if !output.quiet && feed.usable.is_some_and(|inputs| inputs > 0 && inputs == earlier.done.len()) {
+        run.progress.note(format_args!("rowstream: all {} inputs are done", earlier.done.len()));
+    }
     let (inputs, fed) = feed.start(earlier.done)?;
     let (outcome, summary) = run.run(&fanout, place, inputs, fed, interrupts).await;
     if !output.quiet && !matches!(outcome, Err(Failure::ClosedPipe)) {
