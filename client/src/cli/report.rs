@@ -84,7 +84,10 @@ fn write_refused(refused: &Refused, out: &mut impl Write) -> io::Result<()> {
         }
         Refused::Unfit { checkpoint, problem } => {
             writeln!(out, "rowstream: the checkpoint {} cannot be used: {}", shown(checkpoint), Visible(problem))?;
-            writeln!(out, "hint: the same command goes on where it stopped; for another one, name another checkpoint and output")
+            writeln!(
+                out,
+                "hint: the same command goes on where it stopped; for another one, name another checkpoint and output"
+            )
         }
         Refused::Io { path, source } => writeln!(out, "rowstream: cannot use {}: {source}", shown(path)),
     }

@@ -173,7 +173,21 @@ mod tests {
             (&["--query", "q", "--params", "a.csv", "--concurrency", "0"], false),
             (&["--query", "q", "--params", "a.csv", "--rate", "fast"], false),
             (&["--query", "q", "--params", "a.csv", "--hedge", "p0"], false),
-            (&["--query", "q", "--params", "a.csv", "--rate", "200/s", "--hedge", "p95", "--retry-on", "ABORTED,internal"], true),
+            (
+                &[
+                    "--query",
+                    "q",
+                    "--params",
+                    "a.csv",
+                    "--rate",
+                    "200/s",
+                    "--hedge",
+                    "p95",
+                    "--retry-on",
+                    "ABORTED,internal",
+                ],
+                true,
+            ),
             (&["--query", "q", "--params", "a.csv", "--retry-on", "OK"], false),
         ] {
             let all = ["rowstream", "fanout"].iter().chain(arguments);

@@ -199,7 +199,10 @@ mod tests {
         progress.total = None;
         report.hedges = 2;
         let lines = progress.figures(&report, Instant::now()).lines("\n");
-        assert!(lines.starts_with("1,603 done, 101/s of 200/s\n16 in flight, 3 failed, 5 retries, 2 hedges, "), "{lines}");
+        assert!(
+            lines.starts_with("1,603 done, 101/s of 200/s\n16 in flight, 3 failed, 5 retries, 2 hedges, "),
+            "{lines}"
+        );
     }
 
     #[test]

@@ -1,9 +1,6 @@
 //! Inputs made ready: read, held against the parameters, and those that cannot be used told apart.
 
-use std::{
-    io::BufRead,
-    sync::Arc,
-};
+use std::{io::BufRead, sync::Arc};
 
 use super::{
     input::{InputColumns, InputFormat, Item, Reader, Record, Unreadable},
@@ -117,7 +114,9 @@ impl<R: BufRead> Inputs<R> {
         match &self.first {
             Some(first) if self.same_columns => {
                 if let Some(other) = shown.find(|column| !first.contains(*column)) {
-                    return Err(format!("the first record has no column {other:?}, and CSV has the same columns in every line"));
+                    return Err(format!(
+                        "the first record has no column {other:?}, and CSV has the same columns in every line"
+                    ));
                 }
             }
             Some(_) => {}
@@ -136,7 +135,8 @@ mod tests {
     fn all(format: InputFormat, named: bool, same_columns: bool, text: &str) -> Result<Vec<String>, Unreadable> {
         let name = |name| if named { name } else { "" };
         let parameters = [parameter(1, name("id"), "int4", 23, true), parameter(2, name("since"), "date", 1082, false)];
-        let mapping = Mapping::try_new(&parameters, named, &[], Some(super::super::mapping::ExtraColumns::Keep)).unwrap();
+        let mapping =
+            Mapping::try_new(&parameters, named, &[], Some(super::super::mapping::ExtraColumns::Keep)).unwrap();
         let reader = Reader::new(format, text.as_bytes(), "");
         let mut inputs = Inputs::new(reader, format, mapping, same_columns);
         let mut all = Vec::new();
@@ -165,12 +165,14 @@ mod tests {
 
     #[test]
     fn a_header_that_does_not_suit_ends_all() {
-        for (named, csv, told) in [
-            (true, "key,since\n1,\n", "no column for the parameter \"id\""),
-            (false, "a\n1\n", "fewer columns"),
-        ] {
+        for (named, csv, told) in
+            [(true, "key,since\n1,\n", "no column for the parameter \"id\""), (false, "a\n1\n", "fewer columns")]
+        {
             let error = all(InputFormat::Csv, named, false, csv).unwrap_err();
-            assert!(matches!(&error, Unreadable::Malformed { line: 1, problem } if problem.contains(told)), "{error:?}");
+            assert!(
+                matches!(&error, Unreadable::Malformed { line: 1, problem } if problem.contains(told)),
+                "{error:?}"
+            );
         }
         let error = all(InputFormat::Jsonl, false, false, "\n[1]\n").unwrap_err();
         assert!(matches!(&error, Unreadable::Malformed { line: 2, .. }), "{error:?}");

@@ -83,7 +83,8 @@ impl Mapping {
         if !self.named && !self.targets.iter().any(|target| target.mapped) {
             return self.take_in_order(columns);
         }
-        let gone = |target: &&Target| target.mapped && !target.column.as_ref().is_some_and(|name| columns.contains(name));
+        let gone =
+            |target: &&Target| target.mapped && !target.column.as_ref().is_some_and(|name| columns.contains(name));
         match self.targets.iter().find(gone) {
             Some(target) if always => Err(self.missing(target, columns)),
             _ => Ok(()),
@@ -197,7 +198,14 @@ impl Target {
         let name = if named { parameter.name.clone() } else { format!("${}", parameter.position) };
         let kind = Kind::of(parameter.type_oid, &parameter.type_name);
         let column = named.then(|| name.clone());
-        Self { name, type_name: parameter.type_name.clone(), kind, required: parameter.required || !named, column, mapped: false }
+        Self {
+            name,
+            type_name: parameter.type_name.clone(),
+            kind,
+            required: parameter.required || !named,
+            column,
+            mapped: false,
+        }
     }
 
     fn is_called(&self, name: &str) -> bool {
@@ -241,7 +249,8 @@ mod tests {
 
     #[test]
     fn names_are_matched_and_sql_counts() {
-        let resolved = |cells: &[Option<usize>], shown: &[usize]| Ok(Resolved { cells: cells.into(), shown: shown.into() });
+        let resolved =
+            |cells: &[Option<usize>], shown: &[usize]| Ok(Resolved { cells: cells.into(), shown: shown.into() });
         let (keep, drop) = (Some(ExtraColumns::Keep), Some(ExtraColumns::Drop));
         for (mapping, given, expected) in [
             (named(&[], None), &["since", "id"][..], resolved(&[Some(1), Some(0)], &[0, 1])),
@@ -261,7 +270,11 @@ mod tests {
     #[test]
     fn what_is_missing_or_too_much_is_named_with_what_to_write() {
         for (told, mapping, given) in [
-            ("no column for the parameter \"id\" (int4); there is \"key\"; --map COLUMN=id", named(&[], None), &["key"][..]),
+            (
+                "no column for the parameter \"id\" (int4); there is \"key\"; --map COLUMN=id",
+                named(&[], None),
+                &["key"][..],
+            ),
             ("no column \"key\" for the parameter \"id\"; there is \"id\"", named(&["key=id"], None), &["id"]),
             ("the column \"x\" is for no parameter; there is \"id\", \"since\"", named(&[], None), &["id", "x"]),
             ("no column \"b\" for the parameter \"$2\"", sql(&[], None, &["a", "b"]), &["a"]),

@@ -14,8 +14,15 @@ const GATHERED_BYTES: usize = 64 << 10;
 #[derive(Debug)]
 pub(crate) enum Place {
     /// `path`: `None` is stdout.
-    Plain { output: Output, path: Option<PathBuf>, gathered: Vec<u8> },
-    Logged { log: Log, path: PathBuf },
+    Plain {
+        output: Output,
+        path: Option<PathBuf>,
+        gathered: Vec<u8>,
+    },
+    Logged {
+        log: Log,
+        path: PathBuf,
+    },
 }
 
 impl Place {

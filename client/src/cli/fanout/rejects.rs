@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{inputs::Problem, input::Unreadable};
+use super::{input::Unreadable, inputs::Problem};
 use crate::cli::failure::{Failure, Unusable};
 
 /// How many lines a report names.

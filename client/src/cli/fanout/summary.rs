@@ -109,14 +109,16 @@ impl Summary {
             let _ = writeln!(text, "set aside: {} lines that cannot be used", HumanCount(self.rejected));
         }
         if report.started > 0 {
-            let codes: Vec<_> = report.by_code.iter().map(|(code, count)| format!("{code} {}", HumanCount(*count))).collect();
+            let codes: Vec<_> =
+                report.by_code.iter().map(|(code, count)| format!("{code} {}", HumanCount(*count))).collect();
             let _ = writeln!(text, "codes: {}", codes.join(", "));
             let latency = &report.latency;
             let [p50, p90, p99, p999, max] =
                 [latency.p50, latency.p90, latency.p99, latency.p999, latency.max].map(millis);
             let _ = writeln!(text, "latency: p50 {p50}, p90 {p90}, p99 {p99}, p99.9 {p999}, longest {max}");
             let [attempts, retries, refused, hedges, won] =
-                [report.attempts, report.retries, report.retries_refused, report.hedges, report.hedges_won].map(HumanCount);
+                [report.attempts, report.retries, report.retries_refused, report.hedges, report.hedges_won]
+                    .map(HumanCount);
             let _ = writeln!(
                 text,
                 "attempts: {attempts}; retries: {retries}, and {refused} that the budget refused; \

@@ -7,7 +7,10 @@ use serde::de::IgnoredAny;
 /// PostgreSQL's OIDs, by the way that a text of the type is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    Integer { min: i128, max: i128 },
+    Integer {
+        min: i128,
+        max: i128,
+    },
     Number,
     Bool,
     Uuid,
@@ -97,7 +100,9 @@ fn is_number(text: &str) -> bool {
     if ["nan", "inf", "infinity"].iter().any(|name| unsigned.eq_ignore_ascii_case(name)) {
         return true;
     }
-    if unsigned.get(..2).is_some_and(|lead| lead.starts_with('0') && !lead.ends_with(|c: char| c.is_ascii_digit() || ".eE_".contains(c))) {
+    if unsigned.get(..2).is_some_and(|lead| {
+        lead.starts_with('0') && !lead.ends_with(|c: char| c.is_ascii_digit() || ".eE_".contains(c))
+    }) {
         // Hexadecimal and the like: PostgreSQL tells.
         return unsigned.len() > 2;
     }
@@ -134,9 +139,29 @@ mod tests {
 
     #[test]
     fn what_postgresql_would_refuse_is_refused_and_what_it_reads_is_not() {
-        let number = ["1", "-1.5", ".5", "5.", "1e10", "+1E-3", "NaN", "-Infinity", "inf", " 7 ", "0x1F", "1_000", "0", "0.0", "0e1"];
+        let number = [
+            "1",
+            "-1.5",
+            ".5",
+            "5.",
+            "1e10",
+            "+1E-3",
+            "NaN",
+            "-Infinity",
+            "inf",
+            " 7 ",
+            "0x1F",
+            "1_000",
+            "0",
+            "0.0",
+            "0e1",
+        ];
         for (oid, good, bad) in [
-            (23, &["0", " -7 ", "+7", "2147483647", "0x7f", "1_000"][..], &["", "abc", "1.0", "2147483648", "--1", "1e3", "0x"][..]),
+            (
+                23,
+                &["0", " -7 ", "+7", "2147483647", "0x7f", "1_000"][..],
+                &["", "abc", "1.0", "2147483648", "--1", "1e3", "0x"][..],
+            ),
             (21, &["32767"], &["32768"]),
             (20, &["9223372036854775807", "-9223372036854775808"], &["9223372036854775808"]),
             (26, &["4294967295", "-1"], &["4294967296"]),

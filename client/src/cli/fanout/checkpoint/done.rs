@@ -48,7 +48,9 @@ mod tests {
             assert_eq!(done.insert(position), Some(new), "{position}");
         }
         assert_eq!(done.len(), 4);
-        for (position, contained) in [(0, true), (1, false), (63, true), (65, false), (1_000_000, true), (u64::MAX, false)] {
+        for (position, contained) in
+            [(0, true), (1, false), (63, true), (65, false), (1_000_000, true), (u64::MAX, false)]
+        {
             assert_eq!(done.contains(position), contained, "{position}");
         }
         assert_eq!(done.insert(u64::MAX), None);

@@ -55,9 +55,9 @@ impl<R: BufRead> Entries<R> {
         if !self.line.ends_with(b"\n") {
             return Ok(None);
         }
-        let entry = Entry::parse(&self.line).filter(|entry| entry.end >= self.end).ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidData, format!("line {} is damaged", self.number))
-        })?;
+        let entry = Entry::parse(&self.line)
+            .filter(|entry| entry.end >= self.end)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("line {} is damaged", self.number)))?;
         let part = self.end..entry.end;
         self.end = entry.end;
         self.length += u64::try_from(self.line.len()).unwrap_or_default();
@@ -69,7 +69,10 @@ impl<R: BufRead> Entries<R> {
 mod tests {
     use super::*;
 
-    fn all(journal: &[u8]) -> io::Result<(Vec<(u64, Range<u64>)>, u64)> {
+    /// Positions with their parts of the output.
+    type Parts = Vec<(u64, Range<u64>)>;
+
+    fn all(journal: &[u8]) -> io::Result<(Parts, u64)> {
         let mut entries = Entries::new(journal, 100, 5);
         let mut all = Vec::new();
         while let Some((entry, part)) = entries.next()? {

@@ -33,8 +33,14 @@ pub(crate) enum Refused {
     /// Another process goes on with it.
     Busy(PathBuf),
     /// It, or its output, is not what it would have to be.
-    Unfit { checkpoint: PathBuf, problem: String },
-    Io { path: PathBuf, source: io::Error },
+    Unfit {
+        checkpoint: PathBuf,
+        problem: String,
+    },
+    Io {
+        path: PathBuf,
+        source: io::Error,
+    },
 }
 
 /// What earlier runs have done.

@@ -97,7 +97,8 @@ impl<R: BufRead> CsvReader<R> {
         if let Scanned::Unclosed = scanned {
             return Err(malformed(line, "a quote of the header is not closed"));
         }
-        let names = self.fields.iter().map(|field| String::from_utf8(field.bytes.clone())).collect::<Result<Vec<_>, _>>();
+        let names =
+            self.fields.iter().map(|field| String::from_utf8(field.bytes.clone())).collect::<Result<Vec<_>, _>>();
         let names = names.map_err(|_| malformed(line, "the header is not valid UTF-8"))?;
         if let Some(name) = repeated(&names) {
             return Err(malformed(line, &format!("the header has the column {name:?} twice")));
@@ -219,8 +220,10 @@ mod tests {
         while let Some(item) = reader.next()? {
             items.push(match item {
                 Item::Record(Record { position, line, cells, .. }) => {
-                    let cells: Vec<_> =
-                        cells.iter().map(|cell| cell.text().map_or("NULL".to_owned(), |text| format!("{text:?}"))).collect();
+                    let cells: Vec<_> = cells
+                        .iter()
+                        .map(|cell| cell.text().map_or("NULL".to_owned(), |text| format!("{text:?}")))
+                        .collect();
                     format!("{position}@{line} {}", cells.join(" "))
                 }
                 Item::Broken { line, problem } => format!("broken@{line} {problem}"),
@@ -234,13 +237,19 @@ mod tests {
         for (csv, items) in [
             (&b"a,b\n1,x\n"[..], &["0@2 \"1\" \"x\""][..]),
             (b"a,b\r\n1,\r\n\"\",2", &["0@2 \"1\" NULL", "1@3 \"\" \"2\""]),
-            (b"\xef\xbb\xbf\"a\",b\n\"x,\"\"y\"\"\nz\",\"\"\n3,4\n", &["0@2 \"x,\\\"y\\\"\\nz\" \"\"", "1@4 \"3\" \"4\""]),
+            (
+                b"\xef\xbb\xbf\"a\",b\n\"x,\"\"y\"\"\nz\",\"\"\n3,4\n",
+                &["0@2 \"x,\\\"y\\\"\\nz\" \"\"", "1@4 \"3\" \"4\""],
+            ),
             (b"a,b\n\n1,2\n\n\n3,4\n\n", &["0@3 \"1\" \"2\"", "1@6 \"3\" \"4\""]),
-            (b"a,b\n1\n1,2,3\n4,5\n", &[
-                "broken@2 it has 1 field, and the header 2",
-                "broken@3 it has 3 fields, and the header 2",
-                "2@4 \"4\" \"5\"",
-            ]),
+            (
+                b"a,b\n1\n1,2,3\n4,5\n",
+                &[
+                    "broken@2 it has 1 field, and the header 2",
+                    "broken@3 it has 3 fields, and the header 2",
+                    "2@4 \"4\" \"5\"",
+                ],
+            ),
             (b"a,b\n1,\"two\n3,4\n", &["broken@2 a quote is not closed"]),
             (b"a,b\n1,\"", &["broken@2 a quote is not closed"]),
             (b"a,b\n1,", &["0@2 \"1\" NULL"]),
@@ -271,7 +280,10 @@ mod tests {
         }
         let endless = [&b"a\n\""[..], &vec![b'x'; MAX_RECORD_BYTES + 1]].concat();
         let error = read(&endless, 8192).unwrap_err();
-        assert!(matches!(&error, Unreadable::Malformed { line: 2, problem } if problem.contains("16 MiB")), "{error:?}");
+        assert!(
+            matches!(&error, Unreadable::Malformed { line: 2, problem } if problem.contains("16 MiB")),
+            "{error:?}"
+        );
     }
 
     #[test]

@@ -167,11 +167,14 @@ mod tests {
             let columns = columns.iter().map(|name| (*name).to_owned()).collect();
             Item::Record(Record { position, line, columns, cells: cells.to_vec() })
         };
-        assert_eq!(all, [
-            record(0, 1, &["b", "a"], &[json("12345678901234567890.10"), Cell::Text("x\né".into())]),
-            record(1, 4, &["b", "a"], &[Cell::Null, json("[1, \"two\"]")]),
-            record(2, 5, &["$1", "$2"], &[json("true"), json("{\"k\": 1}")]),
-        ]);
+        assert_eq!(
+            all,
+            [
+                record(0, 1, &["b", "a"], &[json("12345678901234567890.10"), Cell::Text("x\né".into())]),
+                record(1, 4, &["b", "a"], &[Cell::Null, json("[1, \"two\"]")]),
+                record(2, 5, &["$1", "$2"], &[json("true"), json("{\"k\": 1}")]),
+            ]
+        );
         let [Item::Record(first), Item::Record(second), _] = &all[..] else { panic!("{all:?}") };
         assert!(Arc::ptr_eq(&first.columns, &second.columns), "neighbours share their columns");
     }

@@ -23,7 +23,10 @@ pub(crate) struct RowsFormat {
 enum Shape {
     JsonLines,
     /// Every line has these columns of the input, and then those of the result.
-    Csv { input: InputColumns, head: Vec<u8> },
+    Csv {
+        input: InputColumns,
+        head: Vec<u8>,
+    },
 }
 
 impl RowsFormat {
@@ -164,11 +167,7 @@ mod tests {
                 "{\"id\":\"7\",\"note\":null,\"id_2\":\"1\",\"name\":\"a\\nb\"}\n\
                  {\"id\":\"7\",\"note\":null,\"id_2\":\"2\",\"name\":\"say \\\"x,y\\\"\"}\n",
             ),
-            (
-                OutputFormat::RowsCsv,
-                "id,note,id_2,name\n",
-                "7,,1,\"a\nb\"\n7,,2,\"say \"\"x,y\"\"\"\n",
-            ),
+            (OutputFormat::RowsCsv, "id,note,id_2,name\n", "7,,1,\"a\nb\"\n7,,2,\"say \"\"x,y\"\"\"\n"),
         ] {
             let mut formatter = Formatter::new(format, &record.columns, &columns);
             assert_eq!(String::from_utf8(formatter.head()).unwrap(), head);
