@@ -42,7 +42,8 @@ fn survives_kills(format: &str, kills: u64, seed: u64) {
     let lab = Lab::start();
     lab.write("ids.csv", &ids(400));
     let arguments = [&ARGUMENTS[..], &["-q", "-c", "4", "--rate", "1500/s", "--format", format]].concat();
-    let whole = [&["--query", "user", "--params", "ids.csv", "-o", "whole.jsonl", "-q", "--format"], &[format][..]].concat();
+    let whole =
+        [&["--query", "user", "--params", "ids.csv", "-o", "whole.jsonl", "-q", "--format"], &[format][..]].concat();
     lab.expect(&whole, 1, "");
     let expected = comparable(&lab.read("whole.jsonl"));
     let mut random = fastrand::Rng::with_seed(seed);
@@ -132,7 +133,11 @@ fn what_has_changed_is_refused_with_the_reason() {
     lab.write("ids.csv", &ids(20).replace("1001", "1002"));
     lab.expect(&ARGUMENTS, 65, "the input has changed: other bytes");
     lab.write("ids.csv", &ids(20));
-    lab.expect(&[&ARGUMENTS[..], &["--format", "rows-csv"]].concat(), 65, "--format has changed: jsonl then, rows-csv now");
+    lab.expect(
+        &[&ARGUMENTS[..], &["--format", "rows-csv"]].concat(),
+        65,
+        "--format has changed: jsonl then, rows-csv now",
+    );
     lab.expect(&[&ARGUMENTS[..], &["--max-rows", "1"]].concat(), 65, "--max-rows has changed: not given then, 1 now");
     assert_eq!(lab.read("out.jsonl"), output, "nothing was touched");
     lab.write("out.jsonl", &output.replace("login", "logon"));
@@ -158,7 +163,9 @@ fn two_processes_do_not_share_a_checkpoint() {
     let lab = Lab::start();
     lab.write("ids.csv", "id\n999\n");
     let mut first = lab.spawn(&ARGUMENTS);
-    lab.fake.wait_until(|server| server.calls().iter().any(|call| call.request.query == "user" && call.request.parameter("id").is_some()));
+    lab.fake.wait_until(|server| {
+        server.calls().iter().any(|call| call.request.query == "user" && call.request.parameter("id").is_some())
+    });
     lab.expect(&ARGUMENTS, 75, "another process goes on with the checkpoint out.checkpoint");
     first.kill().unwrap();
     first.wait().unwrap();

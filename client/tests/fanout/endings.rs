@@ -42,7 +42,8 @@ fn the_first_success_ends_all_and_is_all_there_is() {
 fn deadlines_end_calls_and_the_whole() {
     let lab = Lab::start();
     lab.write("ids.csv", "id\n1\n999\n");
-    let output = lab.expect(&["--query", "user", "--params", "ids.csv", "--deadline", "100ms"], 1, "DEADLINE_EXCEEDED 1");
+    let output =
+        lab.expect(&["--query", "user", "--params", "ids.csv", "--deadline", "100ms"], 1, "DEADLINE_EXCEEDED 1");
     assert_eq!(records(text(&output.stdout))[1]["error"]["code"], "DEADLINE_EXCEEDED");
     lab.write("more.csv", "id\n999\n1\n1\n1\n");
     let arguments = ["--query", "user", "--params", "more.csv", "--total-deadline", "300ms", "-c", "1"];
@@ -56,11 +57,14 @@ fn ctrl_c_keeps_what_was_answered_and_leaves_no_call_behind() {
     let lab = Lab::start();
     lab.write("ids.csv", "id\n1\n2\n999\n3\n1999\n");
     for (name, code) in [("-INT", 130), ("-TERM", 143)] {
-        let child = lab.spawn(&["--query", "user", "--params", "ids.csv", "-o", "out.jsonl", "-c", "5", "--summary", "s.json"]);
+        let child =
+            lab.spawn(&["--query", "user", "--params", "ids.csv", "-o", "out.jsonl", "-c", "5", "--summary", "s.json"]);
         // All but the two that never answer.
         lab.fake.wait_until(|server| {
             let calls = server.calls();
-            let count = |ended: bool| calls.iter().filter(|call| call.request.query == "user" && call.end.is_some() == ended).count();
+            let count = |ended: bool| {
+                calls.iter().filter(|call| call.request.query == "user" && call.end.is_some() == ended).count()
+            };
             count(false) == 2 && count(true) >= 4
         });
         signal(&child, name);
@@ -72,7 +76,10 @@ fn ctrl_c_keeps_what_was_answered_and_leaves_no_call_behind() {
         // The last answers may have come when the program had heard the signal.
         let kept = records(&lab.read("out.jsonl")).len();
         assert_eq!(summary["succeeded"], kept);
-        assert!(kept <= 3 && stderr.contains(&format!("{kept} succeeded, 0 failed\nnot run: {}\n", 5 - kept)), "{stderr}");
+        assert!(
+            kept <= 3 && stderr.contains(&format!("{kept} succeeded, 0 failed\nnot run: {}\n", 5 - kept)),
+            "{stderr}"
+        );
         lab.fake.wait_until_idle();
         assert_eq!(entries(lab.directory.path()), ["ids.csv", "out.jsonl", "s.json"]);
         drop(lab.fake.server.take_calls());

@@ -76,9 +76,17 @@ fn bad_lines_are_named_and_nothing_is_run() {
          hint: mend the input, or set such lines aside with --rejects FILE\n"
     );
     lab.write("many.csv", &format!("id\n{}", "x\n".repeat(50)));
-    lab.expect(&["--query", "user", "--params", "many.csv"], 65, "line 11: column \"id\": \"x\" is no int4\nand 40 more\n");
+    lab.expect(
+        &["--query", "user", "--params", "many.csv"],
+        65,
+        "line 11: column \"id\": \"x\" is no int4\nand 40 more\n",
+    );
     lab.write("key.csv", "key\n1\n");
-    lab.expect(&["--query", "user", "--params", "key.csv"], 65, "line 1: no column for the parameter \"id\" (int4); there is \"key\"");
+    lab.expect(
+        &["--query", "user", "--params", "key.csv"],
+        65,
+        "line 1: no column for the parameter \"id\" (int4); there is \"key\"",
+    );
     lab.write("one.csv", "a\n1\n");
     lab.expect(&["--sql", "select $1, $2", "--params", "one.csv"], 65, "the SQL takes \"$1\", \"$2\"");
     lab.expect(&["--query", "user", "--params", "none.csv"], 74, "cannot read none.csv: No such file");
@@ -96,7 +104,8 @@ fn bad_lines_are_set_aside_when_asked_for() {
     let rejects = "{\"line\":3,\"problem\":\"column \\\"id\\\": \\\"abc\\\" is no int4\",\"text\":\"abc,\"}\n\
                    {\"line\":5,\"problem\":\"it has 1 field, and the header 2\",\"text\":\"4\"}\n";
     for params in [&["ids.csv"][..], &["/dev/stdin", "--params-format", "csv"]] {
-        let mut command = lab.command(&[&["--query", "user", "--rejects", "rejects.jsonl", "--params"], params].concat());
+        let mut command =
+            lab.command(&[&["--query", "user", "--rejects", "rejects.jsonl", "--params"], params].concat());
         let output = command.stdin(std::fs::File::open(lab.path("ids.csv")).unwrap()).output().unwrap();
         let stderr = text(&output.stderr);
         assert_eq!(output.status.code(), Some(0), "{stderr}");

@@ -24,13 +24,16 @@ fn a_record_a_call_with_its_input_and_its_rows_or_its_error() {
         }
     }
     let rows = |id| json!([{"id": id, "event": "login"}, {"id": id, "event": "log,out"}]);
-    assert_eq!(all, [
-        json!({"index": 0, "input": {"id": "1", "since": "2024-05-01"}, "rows": rows(1)}),
-        json!({"index": 1, "input": {"id": "404", "since": null},
+    assert_eq!(
+        all,
+        [
+            json!({"index": 0, "input": {"id": "1", "since": "2024-05-01"}, "rows": rows(1)}),
+            json!({"index": 1, "input": {"id": "404", "since": null},
                "error": {"code": "NOT_FOUND", "reason": "NO_ROW", "message": "no such user"}}),
-        json!({"index": 2, "input": {"id": "100", "since": null}, "rows": []}),
-        json!({"index": 3, "input": {"id": "2", "since": null}, "rows": rows(2)}),
-    ]);
+            json!({"index": 2, "input": {"id": "100", "since": null}, "rows": []}),
+            json!({"index": 3, "input": {"id": "2", "since": null}, "rows": rows(2)}),
+        ]
+    );
 }
 
 #[test]
@@ -74,7 +77,8 @@ fn results_come_in_the_order_of_the_input_when_asked_for() {
 fn the_summary_counts_codes_attempts_and_retries() {
     let lab = Lab::start();
     lab.write("ids.csv", "id\n1\n503\n404\n");
-    let arguments = ["--query", "user", "--params", "ids.csv", "--retries", "2", "--summary", "summary.json", "-o", "out.jsonl"];
+    let arguments =
+        ["--query", "user", "--params", "ids.csv", "--retries", "2", "--summary", "summary.json", "-o", "out.jsonl"];
     let output = lab.expect(&arguments, 1, "3 calls in ");
     let stderr = text(&output.stderr);
     assert!(stderr.contains("codes: NOT_FOUND 1, OK 1, UNAVAILABLE 1\n"), "{stderr}");
@@ -96,7 +100,8 @@ fn every_endpoint_gets_calls_and_a_rate_is_kept() {
     let ids: String = (1..=40).map(|id| format!("{id}\n")).collect();
     lab.write("ids.csv", &format!("id\n{ids}"));
     let endpoints = format!("{},{}", lab.fake.endpoint, other.fake.endpoint);
-    let arguments = ["--query", "user", "--params", "ids.csv", "--endpoint", &endpoints, "--rate", "200/s", "--summary", "s.json"];
+    let arguments =
+        ["--query", "user", "--params", "ids.csv", "--endpoint", &endpoints, "--rate", "200/s", "--summary", "s.json"];
     lab.expect(&arguments, 0, "40 succeeded");
     assert!(lab.calls() > 0 && other.calls() > 0);
     let summary: serde_json::Value = serde_json::from_str(&lab.read("s.json")).unwrap();

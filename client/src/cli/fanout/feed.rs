@@ -56,6 +56,13 @@ pub(crate) struct Fed {
     pub(crate) rejected: u64,
 }
 
+/// A reading under way.
+pub(crate) struct Started {
+    pub(crate) inputs: mpsc::Receiver<Ready>,
+    /// How it ended.
+    pub(crate) ended: oneshot::Receiver<Result<Fed, Failure>>,
+}
+
 impl Plan {
     /// Reads what can be read before anything runs.
     pub(crate) fn check(self) -> Result<Feed, Failure> {
@@ -98,19 +105,16 @@ impl Feed {
         self.rejects.count
     }
 
-    /// Starts to read for the calls, all but those that are done. The second receiver tells how the reading ended.
-    pub(crate) fn start(
-        self,
-        done: Done,
-    ) -> Result<(mpsc::Receiver<Ready>, oneshot::Receiver<Result<Fed, Failure>>), Failure> {
-        let (sender, receiver) = mpsc::channel(QUEUED);
+    /// Starts to read for the calls, all but those that are done.
+    pub(crate) fn start(self, done: Done) -> Result<Started, Failure> {
+        let (sender, inputs) = mpsc::channel(QUEUED);
         let (end, ended) = oneshot::channel();
         let work = move || {
             // Nobody waits for it if the run has ended before the input.
             let _ = end.send(self.read(&done, &sender));
         };
         thread::Builder::new().name("input".to_owned()).spawn(work).map_err(Failure::Start)?;
-        Ok((receiver, ended))
+        Ok(Started { inputs, ended })
     }
 
     fn read(self, done: &Done, sender: &mpsc::Sender<Ready>) -> Result<Fed, Failure> {

@@ -78,8 +78,8 @@ pub(crate) async fn run(
     if !output.quiet && feed.usable.is_some_and(|inputs| inputs > 0 && inputs == earlier.done.len()) {
         run.progress.note(format_args!("rowstream: all {} inputs are done", earlier.done.len()));
     }
-    let (inputs, fed) = feed.start(earlier.done)?;
-    let (outcome, summary) = run.run(&fanout, place, inputs, fed, interrupts).await;
+    let started = feed.start(earlier.done)?;
+    let (outcome, summary) = run.run(&fanout, place, started, interrupts).await;
     if !output.quiet && !matches!(outcome, Err(Failure::ClosedPipe)) {
         // Nobody is left to be told that stderr is gone.
         let _ = io::stderr().write_all(summary.text().as_bytes());

@@ -1,22 +1,18 @@
 //! The run itself: calls go out, records come in, and however it ends, what was answered is in its place.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use rowstream_client::{
     Error,
     fanout::{Ended, Fanout, FanoutStream, Outcome, ResultSet},
 };
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::{MissedTickBehavior, interval, timeout},
-};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
 
 use super::{
     args::Mode,
     display::Progress,
-    feed::Fed,
-    inputs::Ready,
+    feed::{Fed, Started},
     lookup::{Lookup, Template},
     output::{Answer, Facts, Formatter, Input},
     place::Place,
@@ -62,8 +58,7 @@ impl Run {
         mut self,
         fanout: &Fanout,
         mut place: Place,
-        inputs: mpsc::Receiver<Ready>,
-        fed: oneshot::Receiver<Result<Fed, Failure>>,
+        Started { inputs, ended }: Started,
         interrupts: &mut Interrupts,
     ) -> (Result<(), Failure>, Summary) {
         let template = self.template.clone();
@@ -76,7 +71,7 @@ impl Run {
         let report = monitor.report();
         self.progress.clear();
         let read = match end {
-            End::Input if report.ended == Some(Ended::Complete) => fed.await.unwrap_or_else(|_| Err(stopped())),
+            End::Input if report.ended == Some(Ended::Complete) => ended.await.unwrap_or_else(|_| Err(stopped())),
             _ => Ok(Fed { rejected: self.summary.rejected }),
         };
         self.summary.calls = Some(report);
@@ -120,7 +115,7 @@ impl Run {
     }
 
     /// Brings a record to its place, or with none, what waits on the way there. A signal is heard where that may take
-    /// long; a file is short work, and must not lose what was gathered.
+    /// long; a file is short work.
     async fn put<S: Stream<Item = Lookup>>(
         &self,
         stream: &mut FanoutStream<S>,
@@ -128,18 +123,22 @@ impl Run {
         record: Option<Made>,
         interrupts: &mut Interrupts,
     ) -> Result<bool, Signal> {
-        let putting = stream.work_during(async move {
+        let mut putting = pin!(stream.work_during(async move {
             match record {
                 Some(Made { position, ok, bytes }) => place.append(position, ok, bytes).await,
                 None => place.tick().await,
             }
-        });
+        }));
         if !self.may_block {
             return Ok(putting.await);
         }
         tokio::select! {
-            put = putting => Ok(put),
-            signal = interrupts.next() => Err(signal),
+            put = &mut putting => Ok(put),
+            signal = interrupts.next() => {
+                // What the reader does not take by then is lost, and it has been told to end as well, most likely.
+                let _ = timeout(LAST_WORDS, putting).await;
+                Err(signal)
+            }
         }
     }
 
@@ -160,7 +159,6 @@ impl Run {
             (Err(error), mode) => {
                 if let Some(told) = self.summary.failure(position, line, &error)
                     && !self.quiet
-                    && mode != Mode::FailFast
                 {
                     self.progress.note(told);
                 }

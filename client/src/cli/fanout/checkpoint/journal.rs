@@ -69,7 +69,10 @@ impl<R: BufRead> Entries<R> {
 mod tests {
     use super::*;
 
-    fn all(journal: &[u8]) -> io::Result<(Vec<(u64, Range<u64>)>, u64)> {
+    /// Positions with their parts of the output.
+    type Parts = Vec<(u64, Range<u64>)>;
+
+    fn all(journal: &[u8]) -> io::Result<(Parts, u64)> {
         let mut entries = Entries::new(journal, 100, 5);
         let mut all = Vec::new();
         while let Some((entry, part)) = entries.next()? {

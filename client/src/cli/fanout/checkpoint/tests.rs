@@ -83,12 +83,9 @@ fn header(format: &str) -> Header {
 }
 
 fn record(position: u64, failed: bool) -> Vec<u8> {
-    match position % 7 {
-        0 => Vec::new(),
-        length => {
-            format!("{position} {}{}\n", if failed { "failed" } else { "ok" }, "x".repeat(length as usize)).into_bytes()
-        }
-    }
+    let outcome = if failed { "failed" } else { "ok" };
+    let length = usize::try_from(position % 7).unwrap();
+    if length == 0 { Vec::new() } else { format!("{position} {outcome}{}\n", "x".repeat(length)).into_bytes() }
 }
 
 /// Every input that leaves a record, once.

@@ -85,7 +85,7 @@ pub(crate) enum Item {
 /// Reads records, whichever format they have.
 #[derive(Debug)]
 pub(crate) enum Reader<R> {
-    Csv(CsvReader<R>),
+    Csv(Box<CsvReader<R>>),
     JsonLines(JsonLinesReader<R>),
 }
 
@@ -93,7 +93,7 @@ impl<R: BufRead> Reader<R> {
     /// `null`: the unquoted CSV field that is NULL.
     pub(crate) fn new(format: InputFormat, input: R, null: &str) -> Self {
         match format {
-            InputFormat::Csv => Self::Csv(CsvReader::new(input, null)),
+            InputFormat::Csv => Self::Csv(Box::new(CsvReader::new(input, null))),
             InputFormat::Jsonl => Self::JsonLines(JsonLinesReader::new(input)),
         }
     }
