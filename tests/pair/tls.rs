@@ -278,7 +278,9 @@ async fn a_caller_without_tls_is_told_to_use_https_and_one_with_tls_on_a_plain_p
     let told = error.to_string();
     match told.contains("this port speaks TLS") {
         true => assert_eq!(hint, format!("write https://{} instead", server.address)),
-        false => assert!(told.contains("connection closed") && hint.contains("does it want https://?"), "{told}: {hint}"),
+        false => {
+            assert!(told.contains("connection closed") && hint.contains("does it want https://?"), "{told}: {hint}")
+        }
     }
     server.stop().await;
 
