@@ -148,17 +148,20 @@ fn what_has_changed_is_refused_with_the_reason() {
     fs::remove_file(lab.path("out.jsonl")).unwrap();
     lab.expect(&ARGUMENTS, 65, "out.jsonl is gone");
 
+    lab.write("notes", "mine");
     for (arguments, code, told) in [
         (&["--params", "ids.csv", "-o", "-", "--checkpoint", "c"][..], 64, "--output to be a file"),
         (&["--params", "-", "--params-format", "csv", "-o", "o", "--checkpoint", "c"], 64, "--params to be a file"),
         (&["--params", "ids.csv", "-o", "/dev/null", "--checkpoint", "c"], 65, "/dev/null is no file"),
-        (&["--params", "ids.csv", "-o", "o", "--checkpoint", "ids.csv"], 65, "it is no checkpoint of a fan-out"),
-        (&["--params", "ids.csv", "-o", "ids.csv", "--checkpoint", "c"], 65, "ids.csv exists: remove that"),
+        (&["--params", "ids.csv", "-o", "o", "--checkpoint", "notes"], 65, "it is no checkpoint of a fan-out"),
+        (&["--params", "ids.csv", "-o", "notes", "--checkpoint", "c"], 65, "notes exists: remove that"),
+        (&["--params", "ids.csv", "-o", "./ids.csv"], 64, "--params and --output are the same file"),
+        (&["--params", "ids.csv", "-o", "o", "--summary", "o"], 64, "--output and --summary are the same file"),
         (&["--params", "ids.csv", "-o", "o", "--checkpoint", "c", "--mode", "first"], 64, "--mode first"),
     ] {
         lab.expect(&[&["--query", "user"], arguments].concat(), code, told);
     }
-    assert_eq!(lab.read("ids.csv"), ids(20));
+    assert_eq!((lab.read("ids.csv"), lab.read("notes")), (ids(20), "mine".to_owned()));
 }
 
 #[test]

@@ -96,6 +96,7 @@ struct Prepared {
 }
 
 async fn prepare(client: &Client, deadline: Option<Duration>, arguments: &Fanout) -> Result<Prepared, Failure> {
+    distinct(arguments)?;
     let (source, format) = source(arguments)?;
     let statement = match (&arguments.name, &arguments.sql) {
         (Some(name), _) => Statement::Query(name.clone()),
@@ -124,6 +125,31 @@ async fn prepare(client: &Client, deadline: Option<Duration>, arguments: &Fanout
         columns: (arguments.output.format == OutputFormat::RowsCsv).then_some(columns),
     };
     Ok(Prepared { template: Arc::new(template), formatter, place, feed, earlier })
+}
+
+/// Refuses a file that would be read and written, or written twice.
+fn distinct(arguments: &Fanout) -> Result<(), Failure> {
+    let (input, output) = (&arguments.input, &arguments.output);
+    let files = [
+        ("--params", Some(&input.params)),
+        ("--rejects", input.rejects.as_ref()),
+        ("--output", output.output.as_ref()),
+        ("--checkpoint", output.checkpoint.as_ref()),
+        ("--summary", output.summary.as_ref()),
+    ];
+    let mut seen: Vec<(&str, PathBuf)> = Vec::new();
+    for (flag, path) in files {
+        // What cannot be found is told where it is needed; a device may serve several.
+        let Some(path) = path.and_then(|path| resolved(path).ok()) else { continue };
+        if path.exists() && !path.is_file() {
+            continue;
+        }
+        if let Some((other, _)) = seen.iter().find(|(_, seen)| *seen == path) {
+            return Err(Failure::Usage(format!("{other} and {flag} are the same file, {}", path.display())));
+        }
+        seen.push((flag, path));
+    }
+    Ok(())
 }
 
 /// The input and its format, and what must hold for a checkpoint.
