@@ -9,7 +9,10 @@
 
 use std::time::{Duration, Instant};
 
-use rowstream_client::{Client, Error, Health};
+use rowstream_client::{
+    Client, Error, Health,
+    fanout::{OneRow, Outcome},
+};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -34,11 +37,12 @@ async fn main() -> Result<()> {
 async fn load(client: &Client, calls: usize, at_once: usize) -> Result<()> {
     let call = client.sql("select 1").one_row();
     let calls = std::iter::repeat_n(call, calls);
-    let ended = client.fanout().concurrency(at_once).for_each(calls, async |outcome| {
+    let fanout = client.fanout().concurrency(at_once);
+    let check = async |outcome: Outcome<OneRow>| {
         let value: i64 = outcome.result?.get(0)?;
         if value == 1 { Ok(()) } else { Err(Error::Protocol(format!("select 1 is {value}"))) }
-    });
-    ended.await?;
+    };
+    fanout.for_each(calls, check).await?;
     Ok(())
 }
 

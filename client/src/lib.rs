@@ -29,6 +29,9 @@
 //!
 //! Outside of a fan-out a call that failed is reported once, with what the server said about trying again
 //! ([`ServerError::retry_delay`]).
+//!
+//! Tests of code that uses this crate need no PostgreSQL: the feature `testing` adds a server of scripted answers,
+//! module `testing`.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

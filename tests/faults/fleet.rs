@@ -81,6 +81,11 @@ impl Fleet {
         self.members[index] = Member::start(&database_url.clone(), &address.to_string()).await;
     }
 
+    /// How many calls a server has.
+    pub(crate) async fn in_flight(&self, index: usize) -> u64 {
+        metric(admin(&self.members[index].program), "rowstream_calls_in_flight").await
+    }
+
     pub(crate) async fn watch(&self) -> Watch {
         Watch::of(&self.database).await
     }
@@ -89,12 +94,8 @@ impl Fleet {
     /// and that its log is in order.
     pub(crate) async fn assert_settled(&self) {
         self.watch().await.until_idle(PATIENCE).await;
-        for Member { program, address, .. } in &self.members {
-            let admin = admin(program);
-            eventually("the server has no call", PATIENCE, async || {
-                metric(admin, "rowstream_calls_in_flight").await + metric(admin, "rowstream_streams_open").await == 0
-            })
-            .await;
+        for (index, Member { program, address, .. }) in self.members.iter().enumerate() {
+            eventually("the server has no call", PATIENCE, async || self.in_flight(index).await == 0).await;
             let client = client_of([*address]);
             let calls = (0..POOL_MAX * 2).map(|_| {
                 let call = client.sql("select pg_sleep(0.01)").deadline(PATIENCE);

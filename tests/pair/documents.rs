@@ -220,6 +220,7 @@ async fn what_stands_beside_calls_works() -> Result {
 }
 
 /// docs/testing.md: no database is behind these.
+#[allow(clippy::unwrap_used, reason = "as a reader would write tests")]
 mod testing {
     use std::time::Duration;
 
