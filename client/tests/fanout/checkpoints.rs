@@ -1,6 +1,6 @@
 //! Going on after an interruption, wherever it came.
 
-use std::{collections::BTreeMap, fs, process::Stdio, thread, time::Duration};
+use std::{collections::BTreeMap, fs, process::Stdio, thread, time::Instant};
 
 use super::{Lab, entries, records};
 use crate::text;
@@ -41,30 +41,33 @@ fn kills() -> u64 {
 fn survives_kills(format: &str, kills: u64, seed: u64) {
     let lab = Lab::start();
     lab.write("ids.csv", &ids(400));
-    let arguments = [&ARGUMENTS[..], &["-q", "-c", "4", "--rate", "1500/s", "--format", format]].concat();
-    let whole =
-        [&["--query", "user", "--params", "ids.csv", "-o", "whole.jsonl", "-q", "--format"], &[format][..]].concat();
-    lab.expect(&whole, 1, "");
+    let pace = ["-q", "-c", "4", "--rate", "1500/s", "--format", format];
+    let arguments = [&ARGUMENTS[..], &pace].concat();
+    let begun = Instant::now();
+    lab.expect(&[&["--query", "user", "--params", "ids.csv", "-o", "whole.jsonl"], &pace[..]].concat(), 1, "");
+    let time = begun.elapsed();
     let expected = comparable(&lab.read("whole.jsonl"));
     let mut random = fastrand::Rng::with_seed(seed);
-    let (mut killed, mut rounds) = (0, 0);
+    let (mut killed, mut midway) = (0, 0);
     while killed < kills {
-        rounds += 1;
         let mut child = lab.command(&arguments).stderr(Stdio::null()).spawn().unwrap();
-        thread::sleep(Duration::from_millis(random.u64(0..250)));
+        thread::sleep(time.mul_f64(random.f64()));
         if child.try_wait().unwrap().is_none() {
             child.kill().unwrap();
             killed += 1;
         }
         let complete = child.wait().unwrap().code() == Some(1);
+        let noted = fs::read_to_string(lab.path("out.checkpoint")).unwrap_or_default().lines().count();
+        midway += u64::from((2..400).contains(&noted));
         if complete || killed == kills {
             lab.expect(&arguments, 1, "40 of 400 calls failed");
-            assert_eq!(comparable(&lab.read("out.jsonl")), expected, "round {rounds}, seed {seed}");
+            assert_eq!(comparable(&lab.read("out.jsonl")), expected, "after {killed} kills, seed {seed}");
             fs::remove_file(lab.path("out.jsonl")).unwrap();
             fs::remove_file(lab.path("out.checkpoint")).unwrap();
         }
         drop(lab.fake.server.take_calls());
     }
+    assert!(midway > 0, "kills came between the first record and the last");
     let left: Vec<_> = entries(lab.directory.path()).into_iter().filter(|name| !name.ends_with(".partial")).collect();
     assert_eq!(left, ["ids.csv", "whole.jsonl"]);
 }
@@ -145,17 +148,20 @@ fn what_has_changed_is_refused_with_the_reason() {
     fs::remove_file(lab.path("out.jsonl")).unwrap();
     lab.expect(&ARGUMENTS, 65, "out.jsonl is gone");
 
+    lab.write("notes", "mine");
     for (arguments, code, told) in [
         (&["--params", "ids.csv", "-o", "-", "--checkpoint", "c"][..], 64, "--output to be a file"),
         (&["--params", "-", "--params-format", "csv", "-o", "o", "--checkpoint", "c"], 64, "--params to be a file"),
         (&["--params", "ids.csv", "-o", "/dev/null", "--checkpoint", "c"], 65, "/dev/null is no file"),
-        (&["--params", "ids.csv", "-o", "o", "--checkpoint", "ids.csv"], 65, "it is no checkpoint of a fan-out"),
-        (&["--params", "ids.csv", "-o", "ids.csv", "--checkpoint", "c"], 65, "ids.csv exists: remove that"),
+        (&["--params", "ids.csv", "-o", "o", "--checkpoint", "notes"], 65, "it is no checkpoint of a fan-out"),
+        (&["--params", "ids.csv", "-o", "notes", "--checkpoint", "c"], 65, "notes exists: remove that"),
+        (&["--params", "ids.csv", "-o", "./ids.csv"], 64, "--params and --output are the same file"),
+        (&["--params", "ids.csv", "-o", "o", "--summary", "o"], 64, "--output and --summary are the same file"),
         (&["--params", "ids.csv", "-o", "o", "--checkpoint", "c", "--mode", "first"], 64, "--mode first"),
     ] {
         lab.expect(&[&["--query", "user"], arguments].concat(), code, told);
     }
-    assert_eq!(lab.read("ids.csv"), ids(20));
+    assert_eq!((lab.read("ids.csv"), lab.read("notes")), (ids(20), "mine".to_owned()));
 }
 
 #[test]

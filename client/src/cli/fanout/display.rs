@@ -110,7 +110,7 @@ impl Progress {
 }
 
 fn bar(total: Option<u64>) -> ProgressBar {
-    let template = if total.is_some() { "{bar:30} {percent:>3}%  {msg}" } else { "{spinner}  {msg}" };
+    let template = if total.is_some() { "{bar:20} {percent:>3}%  {msg}" } else { "{spinner}  {msg}" };
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner());
     let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr_with_hz(5)).with_style(style);
     bar.enable_steady_tick(Duration::from_millis(200));

@@ -161,9 +161,8 @@ fn next(inputs: &mut Inputs<Bytes>, rejects: &mut Rejects, begun: bool) -> Resul
             Some(Checked::Usable(ready)) => return Ok(Some(ready)),
             Some(Checked::Unusable(problem)) => {
                 rejects.take(problem)?;
-                if rejects.fatal() {
-                    rejects.finish(begun)?;
-                }
+                // Written at once, as the run may be interrupted; or there is no place for it, and this is the end.
+                rejects.finish(begun)?;
             }
         }
     }

@@ -16,6 +16,7 @@ mod output;
 mod place;
 mod rejects;
 mod run;
+mod settings;
 mod summary;
 #[cfg(test)]
 mod testing;
@@ -30,19 +31,16 @@ use std::{
     time::Duration,
 };
 
-use rowstream_client::{
-    Client, Columns, Description,
-    fanout::{self, Concurrency, RetryPolicy},
-};
+use rowstream_client::{Client, Columns};
 
 pub(crate) use self::{args::Fanout, checkpoint::Refused};
 use self::{
-    args::{Limits, Mode},
+    args::Mode,
     checkpoint::{Checkpoint, Earlier, Header},
     display::Progress,
     feed::{Feed, Plan},
     input::Source,
-    lookup::{Describe, Statement, Template},
+    lookup::{Statement, Template},
     mapping::Mapping,
     output::{Formatter, OutputFormat},
     place::Place,
@@ -58,7 +56,7 @@ pub(crate) async fn run(
     interrupts: &mut Interrupts,
 ) -> Result<(), Failure> {
     arguments.output.output = arguments.output.output.filter(|path| path != Path::new("-"));
-    let fanout = settings(client, deadline, &arguments);
+    let fanout = settings::of(client, deadline, &arguments);
     let prepared = interrupts.or_end(prepare(client, deadline, &arguments)).await?;
     let Prepared { template, formatter, place, feed, earlier } = prepared;
     let output = &arguments.output;
@@ -98,12 +96,13 @@ struct Prepared {
 }
 
 async fn prepare(client: &Client, deadline: Option<Duration>, arguments: &Fanout) -> Result<Prepared, Failure> {
+    distinct(arguments)?;
     let (source, format) = source(arguments)?;
     let statement = match (&arguments.name, &arguments.sql) {
         (Some(name), _) => Statement::Query(name.clone()),
         (None, sql) => Statement::Sql(sql.clone().unwrap_or_default()),
     };
-    let description = describe(client, deadline, &arguments.limits, &statement).await?;
+    let description = settings::describe(client, deadline, &arguments.limits, &statement).await?;
     let options = &arguments.input;
     let named = statement.is_named();
     let mapping = Mapping::try_new(&description.parameters, named, &options.map, options.extra_columns);
@@ -128,6 +127,31 @@ async fn prepare(client: &Client, deadline: Option<Duration>, arguments: &Fanout
     Ok(Prepared { template: Arc::new(template), formatter, place, feed, earlier })
 }
 
+/// Refuses a file that would be read and written, or written twice.
+fn distinct(arguments: &Fanout) -> Result<(), Failure> {
+    let (input, output) = (&arguments.input, &arguments.output);
+    let files = [
+        ("--params", Some(&input.params)),
+        ("--rejects", input.rejects.as_ref()),
+        ("--output", output.output.as_ref()),
+        ("--checkpoint", output.checkpoint.as_ref()),
+        ("--summary", output.summary.as_ref()),
+    ];
+    let mut seen: Vec<(&str, PathBuf)> = Vec::new();
+    for (flag, path) in files {
+        // What cannot be found is told where it is needed; a device may serve several.
+        let Some(path) = path.and_then(|path| resolved(path).ok()) else { continue };
+        if path.exists() && !path.is_file() {
+            continue;
+        }
+        if let Some((other, _)) = seen.iter().find(|(_, seen)| *seen == path) {
+            return Err(Failure::Usage(format!("{other} and {flag} are the same file, {}", path.display())));
+        }
+        seen.push((flag, path));
+    }
+    Ok(())
+}
+
 /// The input and its format, and what must hold for a checkpoint.
 fn source(arguments: &Fanout) -> Result<(Source, input::InputFormat), Failure> {
     let (options, output) = (&arguments.input, &arguments.output);
@@ -146,62 +170,6 @@ fn source(arguments: &Fanout) -> Result<(Source, input::InputFormat), Failure> {
         return Err(Failure::Usage(format!("--checkpoint needs {problem}")));
     }
     Ok((source, format))
-}
-
-/// The settings of the calls.
-fn settings(client: &Client, deadline: Option<Duration>, arguments: &Fanout) -> fanout::Fanout {
-    let limits = &arguments.limits;
-    let concurrency = match limits.adaptive {
-        true => Concurrency::adaptive(limits.concurrency),
-        false => Concurrency::fixed(limits.concurrency),
-    };
-    let mut fanout = client.fanout().concurrency(concurrency).retry(retries(limits));
-    if let Some(rate) = limits.rate {
-        fanout = fanout.rate(rate);
-    }
-    if let Some(rate) = limits.rate_per_endpoint {
-        fanout = fanout.rate_per_endpoint(rate);
-    }
-    if let Some(attempts) = limits.concurrency_per_endpoint {
-        fanout = fanout.concurrency_per_endpoint(attempts);
-    }
-    if let Some(timeout) = deadline {
-        fanout = fanout.deadline(timeout);
-    }
-    if let Some(timeout) = limits.total_deadline {
-        fanout = fanout.total_deadline(timeout);
-    }
-    if let Some(hedge) = limits.hedge {
-        fanout = fanout.hedge(hedge);
-    }
-    if arguments.output.ordered {
-        // One slow call holds back what comes after it; so many outcomes wait for it at most.
-        fanout = fanout.in_order(limits.concurrency.saturating_mul(WINDOW_PER_CALL));
-    }
-    fanout
-}
-
-/// With --ordered, how many calls may wait for their turn, for each that may be under way.
-const WINDOW_PER_CALL: usize = 16;
-
-fn retries(limits: &Limits) -> RetryPolicy {
-    RetryPolicy::default().max_retries(limits.retries).codes(limits.retry_on.iter().copied())
-}
-
-/// Asks once what the statement takes and gives, as persistently as its calls are made.
-async fn describe(
-    client: &Client,
-    deadline: Option<Duration>,
-    limits: &Limits,
-    statement: &Statement,
-) -> Result<Description, Failure> {
-    let mut fanout = client.fanout().retry(retries(limits));
-    if let Some(timeout) = deadline {
-        fanout = fanout.deadline(timeout);
-    }
-    let described = fanout.try_collect([Describe(statement.clone())]).await;
-    let mut described = described.map_err(|failed| Failure::Call { error: failed.error, sql: statement.sql() })?;
-    described.pop().ok_or_else(|| Failure::Start(io::Error::other("no description")))
 }
 
 /// Opens the place for the records: with a checkpoint where it stopped.
