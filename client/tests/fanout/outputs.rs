@@ -18,13 +18,9 @@ fn a_record_a_call_with_its_input_and_its_rows_or_its_error() {
         assert_eq!(record["endpoint"], lab.fake.endpoint);
         assert_eq!(record["attempts"], 1);
         let object = record.as_object_mut().unwrap();
-<<<<<<< HEAD
-        object.retain(|key, _| !["latency_ms", "endpoint", "attempts"].contains(&key.as_str()));
-=======
         for key in ["latency_ms", "endpoint", "attempts"] {
             object.remove(key);
         }
->>>>>>> 5912519b7be2cba3110d27fefd080d3e390d421a
         if let Some(error) = object.get_mut("error") {
             assert!(error.as_object_mut().unwrap().remove("query_id").is_some());
         }
