@@ -93,6 +93,15 @@ async fn after_the_first_row_nothing_is_made_again_and_before_it_everything() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_policy_may_make_again_what_nobody_has_seen_rows_of() {
+    let ([server], client) = servers().await;
+    server.on("q", [one().error_after(1, Code::Unavailable, None), one()]);
+    let policy = RetryPolicy::default().after_rows(true);
+    let outcome = client.fanout().retry(policy).first(calls(&client, 1)).await.unwrap();
+    assert_eq!((outcome.attempts, outcome.result.unwrap().len()), (2, 1), "each row once");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_retry_goes_to_another_server() {
     let ([a, b], client) = servers().await;
     a.otherwise(down());

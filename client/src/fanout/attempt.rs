@@ -130,7 +130,7 @@ impl<'a> Effort<'a> {
                 Err(error) => error,
             };
             let allowed = !retry.covers(&error) || budget.failure();
-            if scope.seen().rows {
+            if scope.seen().rows && !retry.covers_rows() {
                 return Err(error);
             }
             let wait = {

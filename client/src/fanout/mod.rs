@@ -34,7 +34,7 @@
 //!    begins now.
 //! 4. A **hedge** is a second attempt beside one that is slow ([`HedgePolicy`]); each of the two goes through what
 //!    follows.
-//! 5. A **retry** is an attempt after one that failed, before any row of it came, within the budget
+//! 5. A **retry** is an attempt after one that failed before its first row, within the budget
 //!    ([`RetryPolicy`]). It takes no further token and no further permit: the load it adds is bounded by the budget.
 //! 6. The **endpoint** is chosen anew for each attempt: the less loaded of two, and none that the call has tried if
 //!    there is another. Limits for each server are here.

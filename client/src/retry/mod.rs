@@ -1,7 +1,7 @@
 //! Which failed attempts are made again, and when: gRFC A6's policy.
 //!
-//! Decides only; the loop that waits and tries again is in `fanout`. An attempt whose first row has arrived is never
-//! made again.
+//! Decides only; the loop that waits and tries again is in `fanout`. An attempt whose first row has arrived is not made
+//! again, unless the policy says that nobody has seen that row.
 
 mod budget;
 
@@ -30,6 +30,7 @@ pub struct RetryPolicy {
     base: Duration,
     most: Duration,
     max_pushback: Duration,
+    after_rows: bool,
     pub(crate) tokens: Option<f64>,
     pub(crate) token_ratio: f64,
 }
@@ -42,6 +43,7 @@ impl Default for RetryPolicy {
             base: Duration::from_millis(50),
             most: Duration::from_secs(5),
             max_pushback: Duration::from_secs(30),
+            after_rows: false,
             tokens: None,
             token_ratio: 0.1,
         }
@@ -70,6 +72,19 @@ impl RetryPolicy {
     pub fn backoff(mut self, base: Duration, most: Duration) -> Self {
         (self.base, self.most) = (base.min(most), most);
         self
+    }
+
+    /// Whether a call is made again, too, whose first row has come. Only for calls that hand out nothing before they
+    /// have everything, as [`Call`](crate::Call) does in a fan-out: else rows would come twice. Default false, as gRPC
+    /// has it.
+    pub fn after_rows(mut self, again: bool) -> Self {
+        self.after_rows = again;
+        self
+    }
+
+    /// Whether an attempt that has brought rows may be made again.
+    pub(crate) fn covers_rows(&self) -> bool {
+        self.after_rows
     }
 
     /// A server's wish to wait is cut to this. Default 30 s.

@@ -91,6 +91,9 @@ pub(crate) struct Limits {
     /// The codes of failures that are tried again, separated by commas
     #[arg(long, value_name = "CODES", value_delimiter = ',', default_value = "UNAVAILABLE", value_parser = code_of)]
     pub(crate) retry_on: Vec<Code>,
+    /// Try again, too, what failed after its first row; nothing of a call is written before all of it is there
+    #[arg(long)]
+    pub(crate) retry_after_rows: bool,
     /// When a second attempt begins beside a slow one: after 50ms, or at p95 of the calls so far
     #[arg(long, value_name = "WHEN")]
     pub(crate) hedge: Option<HedgePolicy>,

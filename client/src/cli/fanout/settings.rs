@@ -50,7 +50,10 @@ pub(super) fn of(client: &Client, deadline: Option<Duration>, arguments: &Argume
 }
 
 fn retries(limits: &Limits) -> RetryPolicy {
-    RetryPolicy::default().max_retries(limits.retries).codes(limits.retry_on.iter().copied())
+    RetryPolicy::default()
+        .max_retries(limits.retries)
+        .codes(limits.retry_on.iter().copied())
+        .after_rows(limits.retry_after_rows)
 }
 
 /// Asks once what the statement takes and gives, as persistently as its calls are made.
