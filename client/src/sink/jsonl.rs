@@ -84,7 +84,7 @@ fn write_value(value: ValueRef<'_>, field: &Field, out: &mut Vec<u8>) -> Result<
         ValueRef::Null => out.extend_from_slice(b"null"),
         ValueRef::Bool(value) => out.extend_from_slice(if value { b"true" } else { b"false" }),
         ValueRef::Int64(value) => pgtext::write_int(value, out),
-        ValueRef::Double(value) if value.is_finite() => pgtext::write_float(value, field.float4, out),
+        ValueRef::Double(value) if is_finite(value, field.float4) => pgtext::write_float(value, field.float4, out),
         ValueRef::Numeric(digits) if is_json_number(digits) => out.extend_from_slice(digits.as_bytes()),
         ValueRef::Double(_) | ValueRef::Bytes(_) => {
             let mut text = Vec::new();
@@ -105,6 +105,13 @@ fn write_value(value: ValueRef<'_>, field: &Field, out: &mut Vec<u8>) -> Result<
         }
     }
     Ok(())
+}
+
+/// Whether it is printed as a number: a float4 out of a float4's range, which no PostgreSQL has sent, is an infinity.
+fn is_finite(value: f64, float4: bool) -> bool {
+    #[expect(clippy::cast_possible_truncation, reason = "to the nearest, or to an infinity")]
+    let single = value as f32;
+    value.is_finite() && (!float4 || single.is_finite())
 }
 
 fn write_string(text: &str, out: &mut Vec<u8>) {
@@ -154,6 +161,7 @@ mod tests {
             (701, Some(Kind::Double(1e300)), "1e+300"),
             (701, Some(Kind::Double(f64::INFINITY)), "\"Infinity\""),
             (700, Some(Kind::Double(f64::from(0.1_f32))), "0.1"),
+            (700, Some(Kind::Double(-1e300)), "\"-Infinity\""),
             (17, Some(Kind::Bytes(vec![10].into())), r#""\\x0a""#),
             (114, text("{\"a\":\r\n [1]}"), "{\"a\":   [1]}"),
             (1007, list([Some(Kind::Int64(1)), None, list([])]), "[1,null,[]]"),
