@@ -95,7 +95,12 @@ impl Call {
     /// # Errors
     /// Whatever ended the call before its first row.
     pub async fn stream(&self) -> Result<RowStream, Error> {
-        let deadline = self.client.deadline(self.options.deadline);
+        self.stream_through(&self.client).await
+    }
+
+    /// The same through a client that is bound to an attempt of a fan-out.
+    pub(crate) async fn stream_through(&self, client: &Client) -> Result<RowStream, Error> {
+        let deadline = client.deadline(self.options.deadline);
         let request = StreamQueryRequest {
             statement: Some(self.statement.clone()),
             max_rows: self.options.max_rows.try_into().unwrap_or(i64::MAX),
@@ -104,12 +109,11 @@ impl Call {
             query_id: self.options.query_id.clone(),
         };
         let send = |channel| {
-            let (mut service, request) =
-                (self.client.service(channel), self.client.request(&deadline, request.clone()));
+            let (mut service, request) = (client.service(channel), client.request(&deadline, request.clone()));
             async move { service.stream_query(request).await }
         };
-        let (response, lease) = self.client.attempt(&deadline, send).await?;
-        RowStream::open(response.into_inner(), deadline, lease, self.client.scope().cloned()).await
+        let (response, lease) = client.attempt(&deadline, send).await?;
+        RowStream::open(response.into_inner(), deadline, lease, client.scope().cloned()).await
     }
 
     /// Sends the call for its first row only.
@@ -117,12 +121,17 @@ impl Call {
     /// # Errors
     /// NOT_FOUND, reason NO_ROW, if there is none; any other failure of the call.
     pub async fn query_row(&self) -> Result<Row, Error> {
-        let deadline = self.client.deadline(self.options.deadline);
+        self.query_row_through(&self.client).await
+    }
+
+    /// The same through a client that is bound to an attempt of a fan-out.
+    pub(crate) async fn query_row_through(&self, client: &Client) -> Result<Row, Error> {
+        let deadline = client.deadline(self.options.deadline);
         let request =
             QueryRowRequest { statement: Some(self.statement.clone()), query_id: self.options.query_id.clone() };
         let query = |mut service: Service, request| async move { service.query_row(request).await };
-        let response = self.client.ask(&deadline, &request, query).await?;
-        if let Some(scope) = self.client.scope() {
+        let response = client.ask(&deadline, &request, query).await?;
+        if let Some(scope) = client.scope() {
             if !scope.first_message() {
                 return Err(Error::Superseded);
             }
@@ -164,12 +173,6 @@ impl Call {
         let deadline = self.client.deadline(self.options.deadline);
         let describe = |mut service: Service, request| async move { service.describe_query(request).await };
         Description::try_from(self.client.ask(&deadline, &request, describe).await?)
-    }
-
-    /// The same call through another client.
-    pub(crate) fn with_client(mut self, client: Client) -> Self {
-        self.client = client;
-        self
     }
 
     pub(crate) fn deadline_option(&self) -> Option<Duration> {

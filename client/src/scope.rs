@@ -88,8 +88,8 @@ impl Scope {
 /// Rate and concurrency for each server, over all attempts of a fan-out.
 #[derive(Debug)]
 pub(crate) struct ServerLimits {
-    pub(crate) rate: Option<Rate>,
-    pub(crate) concurrency: Option<usize>,
+    rate: Option<Rate>,
+    concurrency: Option<usize>,
     servers: Mutex<HashMap<BackendId, Arc<ServerLimit>>>,
 }
 

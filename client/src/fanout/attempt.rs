@@ -89,30 +89,27 @@ impl<'a> Effort<'a> {
     /// Hedge: one lane of attempts, and a second one if the first is slow to answer.
     pub(super) async fn run<C: FanoutCall>(&self, call: &C) -> Result<C::Output, Error> {
         let Some(hedging) = &self.shared.hedging else { return self.lane(call, 0).await };
-        let Some(wait) = hedging.wait() else {
-            let outcome = self.lane(call, 0).await;
-            self.learn(hedging);
-            return outcome;
+        let first = Box::pin(self.lane(call, 0));
+        let outcome = match hedging.wait() {
+            Some(wait) => {
+                let second = || {
+                    self.shared.budget.hedge().then(|| {
+                        self.shared.monitor.count(Event::Hedge);
+                        self.hedged.store(true, Ordering::Relaxed);
+                        Box::pin(self.lane(call, 1)) as _
+                    })
+                };
+                Hedged::new(&self.race, first, self.started + wait, second).await
+            }
+            None => first.await,
         };
-        let second = || {
-            self.shared.budget.hedge().then(|| {
-                self.shared.monitor.count(Event::Hedge);
-                self.hedged.store(true, Ordering::Relaxed);
-                Box::pin(self.lane(call, 1)) as _
-            })
-        };
-        let outcome = Hedged::new(&self.race, Box::pin(self.lane(call, 0)), self.started + wait, second).await;
-        self.learn(hedging);
+        if let Some(first) = self.race.first_message() {
+            hedging.learn(first - self.started);
+        }
         if outcome.is_ok() && self.race.winner() == Some(1) {
             self.shared.monitor.count(Event::HedgeWon);
         }
         outcome
-    }
-
-    fn learn(&self, hedging: &Hedging) {
-        if let Some(first) = self.race.first_message() {
-            hedging.learn(first - self.started);
-        }
     }
 
     /// Retry: attempts one after the other, until one succeeds or none is left.

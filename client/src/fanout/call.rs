@@ -43,7 +43,7 @@ impl FanoutCall for Call {
     type Output = ResultSet;
 
     async fn attempt(&self, client: Client) -> Result<ResultSet, Error> {
-        let mut stream = self.clone().with_client(client).stream().await?;
+        let mut stream = self.stream_through(&client).await?;
         let mut batches = Vec::new();
         while let Some(batch) = stream.next_batch().await? {
             batches.push(batch);
@@ -65,7 +65,7 @@ impl FanoutCall for OneRow {
     type Output = Row;
 
     async fn attempt(&self, client: Client) -> Result<Row, Error> {
-        self.0.clone().with_client(client).query_row().await
+        self.0.query_row_through(&client).await
     }
 
     fn deadline(&self) -> Option<Duration> {

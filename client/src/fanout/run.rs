@@ -46,7 +46,8 @@ where
     limit: Limit,
     under_way: FuturesUnordered<UnderWay<S::Item>>,
     ready: Ready<Outcome<S::Item>>,
-    ended: Option<Ended>,
+    /// The time for the whole was over before the input was.
+    late: bool,
 }
 
 type UnderWay<C> = Pin<Box<dyn Future<Output = (Outcome<C>, Sample)> + Send>>;
@@ -93,7 +94,7 @@ where
             limit,
             under_way: FuturesUnordered::new(),
             ready: Ready::new(fanout.window),
-            ended: None,
+            late: false,
             shared,
         }
     }
@@ -136,7 +137,6 @@ where
                 Poll::Ready(Some(call)) => self.waiting = Some(call),
                 Poll::Ready(None) => {
                     self.calls = None;
-                    self.ended.get_or_insert(Ended::Complete);
                     return Poll::Ready(None);
                 }
                 Poll::Pending => return Poll::Pending,
@@ -192,9 +192,7 @@ where
         }
         self.total = None;
         let call = self.waiting.take();
-        if self.calls.take().is_some() || call.is_some() {
-            self.ended = Some(Ended::TotalDeadline);
-        }
+        self.late = self.calls.take().is_some() || call.is_some();
         if let Some(call) = call {
             let (index, latency) = (self.index, Duration::ZERO);
             self.index += 1;
@@ -209,7 +207,7 @@ where
     /// Where in the input the time for the whole was over, if it was before the input's end.
     pub(super) fn cut_off(&self) -> Option<(u64, Error)> {
         let (timeout, _) = self.shared.total?;
-        (self.ended == Some(Ended::TotalDeadline)).then_some((self.index, Error::DeadlineExceeded { timeout }))
+        self.late.then_some((self.index, Error::DeadlineExceeded { timeout }))
     }
 
     /// Works without letting calls begin, for a consumer that is busy.
@@ -253,7 +251,7 @@ where
         }
         let over = this.calls.is_none() && this.waiting.is_none() && this.under_way.is_empty() && this.ready.len() == 0;
         if over {
-            this.shared.monitor.end(this.ended.unwrap_or(Ended::Complete));
+            this.shared.monitor.end(if this.late { Ended::TotalDeadline } else { Ended::Complete });
             return Poll::Ready(None);
         }
         Poll::Pending
