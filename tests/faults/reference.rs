@@ -35,7 +35,7 @@ impl Reference {
         let mut encoded = Vec::new();
         while let Some(message) = events.message().await.expect("no error") {
             if let Some(rowstream_contract::v1::stream_query_response::Event::Batch(batch)) = message.event {
-                encoded.extend_from_slice(&batch.rows.0);
+                encoded.extend_from_slice(batch.data.bytes());
             }
         }
         let reference = Self { rows, encoded };
