@@ -4,7 +4,7 @@
 //! that a message's own figures lie within the message, so these are checked here first: a broken server leads to an
 //! error, never to a panic.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use arrow_array::RecordBatch;
 use arrow_buffer::Buffer;
@@ -24,6 +24,8 @@ const LONGEST: i64 = i32::MAX as i64;
 #[derive(Clone, Debug)]
 pub struct Decoder {
     schema: SchemaRef,
+    /// The width of the values in each buffer of a record batch.
+    widths: Arc<[usize]>,
 }
 
 impl Decoder {
@@ -35,8 +37,9 @@ impl Decoder {
         let (message, _) = split(schema)?;
         let schema = message.header_as_schema().ok_or_else(|| malformed("it is no schema"))?;
         let schema: Schema = try_fb_to_schema(schema).map_err(malformed)?;
-        schema.fields().iter().try_for_each(|field| check_type(field))?;
-        Ok(Self { schema: schema.into() })
+        let mut widths = Vec::new();
+        schema.fields().iter().try_for_each(|field| add_widths(field, &mut widths))?;
+        Ok(Self { schema: schema.into(), widths: widths.into() })
     }
 
     /// The schema of every batch.
@@ -52,7 +55,7 @@ impl Decoder {
     pub fn decode(&self, message: Bytes) -> Result<RecordBatch, Error> {
         let (header, body) = split(&message)?;
         let batch = header.header_as_record_batch().ok_or_else(|| malformed("it is no record batch"))?;
-        check_figures(batch, &message[body..])?;
+        check_figures(batch, &message[body..], &self.widths)?;
         let (version, no_dictionaries) = (header.version(), HashMap::new());
         let data = Buffer::from(message.slice(body..));
         RecordBatchDecoder::try_new(&data, batch, self.schema.clone(), &no_dictionaries, &version)
@@ -86,44 +89,78 @@ fn split(message: &[u8]) -> Result<(Message<'_>, usize), Error> {
     Ok((header, PREFIX_BYTES + length))
 }
 
+/// Where the body of an encapsulated message begins.
+pub(crate) fn body_offset(message: &[u8]) -> Result<usize, Error> {
+    split(message).map(|(_, body)| body)
+}
+
 /// Whether all lengths and offsets of a record batch are possible in this body.
-fn check_figures(batch: arrow_ipc::RecordBatch<'_>, body: &[u8]) -> Result<(), Error> {
-    let fits = |length: i64| (0..=LONGEST).contains(&length);
-    let nodes = batch.nodes().into_iter().flatten();
-    if !fits(batch.length()) || !nodes.into_iter().all(|node| fits(node.length()) && fits(node.null_count())) {
+fn check_figures(batch: arrow_ipc::RecordBatch<'_>, body: &[u8], widths: &[usize]) -> Result<(), Error> {
+    let mut nodes = batch.nodes().into_iter().flatten();
+    if !fits(batch.length()) || !nodes.all(|node| fits(node.length()) && fits(node.null_count())) {
         return Err(malformed("an impossible count of values"));
     }
-    let compressed = batch.compression().is_some();
-    for buffer in batch.buffers().into_iter().flatten() {
+    let buffers = batch.buffers().unwrap_or_default();
+    if buffers.len() != widths.len() {
+        return Err(malformed(format!("a record batch has {} buffers, not {}", buffers.len(), widths.len())));
+    }
+    for (buffer, width) in buffers.iter().zip(widths) {
         let range = usize::try_from(buffer.offset()).ok().zip(usize::try_from(buffer.length()).ok());
         let bytes = range.and_then(|(offset, length)| body.get(offset..offset.checked_add(length)?));
         let bytes = bytes.ok_or_else(|| malformed("a buffer goes beyond the message's end"))?;
-        if compressed && !bytes.is_empty() {
-            let length = bytes.first_chunk().map(|length| i64::from_le_bytes(*length));
-            // -1: this buffer is not compressed.
-            if !length.is_some_and(|length| length == -1 || fits(length)) {
-                return Err(malformed("an impossible length of a compressed buffer"));
-            }
+        let length = if batch.compression().is_some() { decompressed_length(bytes)? } else { bytes.len() };
+        if length % width != 0 {
+            return Err(malformed(format!("a buffer of {length} bytes for values of {width}")));
         }
     }
     Ok(())
 }
 
-/// Whether a column's type is one of those that PostgreSQL's lead to, of which arrow-ipc validates every part.
-fn check_type(field: &Field) -> Result<(), Error> {
-    match field.data_type() {
-        DataType::List(item) => check_type(item),
-        DataType::Struct(fields) => fields.iter().try_for_each(|field| check_type(field)),
-        DataType::Boolean | DataType::Utf8 | DataType::Binary | DataType::FixedSizeBinary(_) => Ok(()),
-        other if other.is_primitive() => Ok(()),
-        other => Err(malformed(format!("column {:?} has the type {other}, which no server sends", field.name()))),
+fn fits(length: i64) -> bool {
+    (0..=LONGEST).contains(&length)
+}
+
+/// How many bytes come out of a buffer of a compressed body, which says so itself.
+fn decompressed_length(bytes: &[u8]) -> Result<usize, Error> {
+    if bytes.is_empty() {
+        return Ok(0);
     }
+    match bytes.split_first_chunk().map(|(length, rest)| (i64::from_le_bytes(*length), rest)) {
+        // This one is not compressed.
+        Some((-1, rest)) => Ok(rest.len()),
+        Some((length, _)) if fits(length) => usize::try_from(length).map_err(malformed),
+        _ => Err(malformed("an impossible length of a compressed buffer")),
+    }
+}
+
+/// Appends the widths of the values in a column's buffers. Its type must be one of those that PostgreSQL's lead to.
+fn add_widths(field: &Field, widths: &mut Vec<usize>) -> Result<(), Error> {
+    /// Which are NULL, a bit each.
+    const VALIDITY: usize = 1;
+    const OFFSET: usize = size_of::<i32>();
+    match field.data_type() {
+        DataType::Boolean | DataType::FixedSizeBinary(_) => widths.extend([VALIDITY, 1]),
+        DataType::Utf8 | DataType::Binary => widths.extend([VALIDITY, OFFSET, 1]),
+        DataType::List(item) => {
+            widths.extend([VALIDITY, OFFSET]);
+            add_widths(item, widths)?;
+        }
+        DataType::Struct(fields) => {
+            widths.push(VALIDITY);
+            fields.iter().try_for_each(|field| add_widths(field, widths))?;
+        }
+        other => {
+            let width = other.primitive_width().ok_or_else(|| {
+                malformed(format!("column {:?} has the type {other}, which no server sends", field.name()))
+            })?;
+            widths.extend([VALIDITY, width]);
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use arrow_array::{ArrayRef, BooleanArray, Decimal128Array, Int64Array, ListArray, StringArray, types::Int32Type};
     use arrow_ipc::{
         CompressionType,

@@ -28,4 +28,5 @@ mod stream;
 pub use arrow_array::RecordBatch;
 pub use arrow_schema::SchemaRef;
 
+pub(crate) use self::decode::body_offset;
 pub use self::{decode::Decoder, stream::RecordBatchStream};
