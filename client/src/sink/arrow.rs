@@ -142,7 +142,7 @@ mod tests {
     fn batches() -> Vec<RecordBatch> {
         let batch = |rows: i64| {
             let ids = Int64Array::from_iter_values(0..rows);
-            let names = StringArray::from_iter_values((0..rows).map(|row| "x".repeat(row as usize % 7)));
+            let names = StringArray::from_iter_values((0..rows).map(|row| format!("{:x}", row * row)));
             RecordBatch::try_from_iter([("id", Arc::new(ids) as _), ("name", Arc::new(names) as _)]).unwrap()
         };
         vec![batch(1), batch(1000), batch(3)]
