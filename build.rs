@@ -33,7 +33,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut ours = tonic_prost_build::configure()
         .build_transport(false)
         .codec_path("crate::codec::SizedCodec")
-        .bytes(".rowstream.v1.Value");
+        .bytes(".rowstream.v1.Value")
+        .bytes(".rowstream.v1.Header");
     for name in BY_HAND {
         ours = ours.extern_path(format!(".rowstream.v1.{name}"), format!("crate::rows::{name}"));
     }

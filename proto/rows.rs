@@ -38,6 +38,7 @@ pub mod tag {
     /// `Value.list`.
     pub const LIST: u32 = 7;
     pub(super) const BATCH_ROWS: u32 = 1;
+    pub(super) const BATCH_ARROW_IPC: u32 = 2;
     pub(super) const BATCH_ROW_COUNT: u32 = 3;
     pub(super) const BATCH_FIRST_ROW: u32 = 4;
 }
@@ -56,11 +57,54 @@ impl fmt::Debug for RowBatch {
     }
 }
 
-/// `rowstream.v1.Batch` with its rows encoded.
+/// What a [`Batch`] carries: its `oneof data`.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Data {
+    /// `rows`.
+    Rows(RowBatch),
+    /// `arrow_ipc`: an encapsulated message of Arrow's IPC format.
+    ArrowIpc(Bytes),
+}
+
+impl Data {
+    /// The bytes that the summary's count and checksum are over.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        match self {
+            Self::Rows(rows) => &rows.0,
+            Self::ArrowIpc(message) => message,
+        }
+    }
+
+    fn tag(&self) -> u32 {
+        match self {
+            Self::Rows(_) => tag::BATCH_ROWS,
+            Self::ArrowIpc(_) => tag::BATCH_ARROW_IPC,
+        }
+    }
+}
+
+impl Default for Data {
+    fn default() -> Self {
+        Self::Rows(RowBatch::default())
+    }
+}
+
+impl fmt::Debug for Data {
+    /// Tells the size only: row data belongs in no log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rows(rows) => rows.fmt(f),
+            Self::ArrowIpc(message) => write!(f, "ArrowIpc({} bytes)", message.len()),
+        }
+    }
+}
+
+/// `rowstream.v1.Batch` with its rows encoded. One that has no data has no rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
     /// The rows.
-    pub rows: RowBatch,
+    pub data: Data,
     /// How many there are.
     pub row_count: i64,
     /// The number of the first one in the whole result, from 0.
@@ -69,9 +113,10 @@ pub struct Batch {
 
 impl Message for Batch {
     fn encode_raw(&self, buf: &mut impl BufMut) {
-        encode_key(tag::BATCH_ROWS, WireType::LengthDelimited, buf);
-        encode_varint(self.rows.0.len() as u64, buf);
-        buf.put_slice(&self.rows.0);
+        let data = self.data.bytes();
+        encode_key(self.data.tag(), WireType::LengthDelimited, buf);
+        encode_varint(data.len() as u64, buf);
+        buf.put_slice(data);
         if self.row_count != 0 {
             encoding::int64::encode(tag::BATCH_ROW_COUNT, &self.row_count, buf);
         }
@@ -92,7 +137,16 @@ impl Message for Batch {
                 let body = take_delimited(wire_type, buf)?;
                 // A message that appears twice is merged (protobuf's rule for a repeated singular
                 // field); for a body of repeated fields that is to join them.
-                self.rows.0 = if self.rows.0.is_empty() { body } else { [&self.rows.0[..], &body].concat().into() };
+                let before = match &self.data {
+                    Data::Rows(rows) => &rows.0[..],
+                    Data::ArrowIpc(_) => &[],
+                };
+                let body = if before.is_empty() { body } else { [before, &body].concat().into() };
+                self.data = Data::Rows(RowBatch(body));
+                Ok(())
+            }
+            tag::BATCH_ARROW_IPC => {
+                self.data = Data::ArrowIpc(take_delimited(wire_type, buf)?);
                 Ok(())
             }
             tag::BATCH_ROW_COUNT => encoding::int64::merge(wire_type, &mut self.row_count, buf, ctx),
@@ -102,9 +156,9 @@ impl Message for Batch {
     }
 
     fn encoded_len(&self) -> usize {
-        let body = self.rows.0.len();
+        let body = self.data.bytes().len();
         let int64 = |tag, value: &i64| if *value == 0 { 0 } else { encoding::int64::encoded_len(tag, value) };
-        key_len(tag::BATCH_ROWS)
+        key_len(self.data.tag())
             + encoded_len_varint(body as u64)
             + body
             + int64(tag::BATCH_ROW_COUNT, &self.row_count)

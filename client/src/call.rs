@@ -107,6 +107,7 @@ impl Call {
             max_batch_rows: self.options.max_batch_rows.try_into().unwrap_or(i32::MAX),
             max_batch_bytes: self.options.max_batch_bytes.try_into().unwrap_or(i32::MAX),
             query_id: self.options.query_id.clone(),
+            ..StreamQueryRequest::default()
         };
         let send = |channel| {
             let (mut service, request) = (client.service(channel), client.request(&deadline, request.clone()));

@@ -196,7 +196,10 @@ impl RowStream {
     }
 
     fn accept_batch(&mut self, batch: rows::Batch) -> Result<RowBatch, Error> {
-        let rows::Batch { rows: body, row_count, first_row } = batch;
+        let rows::Batch { data, row_count, first_row } = batch;
+        let rows::Data::Rows(body) = data else {
+            return Err(Error::protocol("a batch of another encoding than was asked for"));
+        };
         if let Some(scope) = self.scope.take() {
             scope.rows();
         }

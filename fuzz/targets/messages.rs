@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use prost::Message;
 use rowstream_contract::{
-    rows::{Batch, Row},
+    rows::{Batch, Data, Row},
     v1::{ListValue, Value},
 };
 
@@ -18,10 +18,18 @@ struct ReferenceRows {
     rows: Vec<ReferenceRow>,
 }
 
+#[derive(Clone, PartialEq, prost::Oneof)]
+enum ReferenceData {
+    #[prost(message, tag = "1")]
+    Rows(ReferenceRows),
+    #[prost(bytes, tag = "2")]
+    ArrowIpc(Vec<u8>),
+}
+
 #[derive(Clone, PartialEq, Message)]
 struct ReferenceBatch {
-    #[prost(message, optional, tag = "1")]
-    rows: Option<ReferenceRows>,
+    #[prost(oneof = "ReferenceData", tags = "1, 2")]
+    data: Option<ReferenceData>,
     #[prost(int64, tag = "3")]
     row_count: i64,
     #[prost(int64, tag = "4")]
@@ -34,8 +42,14 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     if let Ok(reference) = ReferenceBatch::decode(data) {
         let ours = Batch::decode(bytes.clone()).expect("what the generated type takes, ours takes");
         assert_eq!((ours.row_count, ours.first_row), (reference.row_count, reference.first_row));
-        let rows = ReferenceRows::decode(&ours.rows.0[..]).expect("well-formed rows");
-        assert_eq!(rows.encode_to_vec(), reference.rows.unwrap_or_default().encode_to_vec());
+        match (&ours.data, reference.data.unwrap_or(ReferenceData::Rows(ReferenceRows::default()))) {
+            (Data::Rows(ours), ReferenceData::Rows(theirs)) => {
+                let rows = ReferenceRows::decode(&ours.0[..]).expect("well-formed rows");
+                assert_eq!(rows.encode_to_vec(), theirs.encode_to_vec());
+            }
+            (Data::ArrowIpc(ours), ReferenceData::ArrowIpc(theirs)) => assert_eq!(ours, &theirs),
+            (ours, theirs) => panic!("{ours:?} is not {theirs:?}"),
+        }
     }
     if let Ok(ours) = Batch::decode(bytes.clone()) {
         let encoded = ours.encode_to_vec();

@@ -22,6 +22,9 @@ use crate::{
 /// How long checking one named query may take.
 const CHECK: Duration = Duration::from_secs(10);
 
+/// What the health service tells of: the whole server, and its service.
+const HEALTH_SERVICES: [&str; 2] = ["", SERVICE_NAME];
+
 /// The tasks that run until the server has drained.
 pub(crate) struct Background {
     pub(crate) health: HealthReporter,
@@ -54,6 +57,14 @@ impl Background {
         self.admin = Some(tokio::spawn(admin::run(listener, Arc::new(admin), self.end.clone())));
     }
 
+    /// Ends the streams of those who watch the health service, which hold their connections open. They have been told
+    /// that it no longer serves.
+    pub(crate) async fn end_watches(&mut self) {
+        for service in HEALTH_SERVICES {
+            self.health.clear_service_status(service).await;
+        }
+    }
+
     /// Ends it all, the admin port last: it tells how the drain goes on to its end.
     pub(crate) async fn end(self) {
         self.end.cancel();
@@ -68,7 +79,7 @@ async fn report(health: HealthReporter, mut healthy: watch::Receiver<bool>, shut
     loop {
         let serving = *healthy.borrow_and_update() && !shutdown.is_cancelled();
         let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
-        for service in ["", SERVICE_NAME] {
+        for service in HEALTH_SERVICES {
             health.set_service_status(service, status).await;
         }
         if shutdown.is_cancelled() {

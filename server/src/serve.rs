@@ -3,7 +3,10 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use rowstream_contract::{FILE_DESCRIPTOR_SET, v1::query_service_server::QueryServiceServer};
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{
+    net::TcpListener,
+    time::{Instant, timeout_at},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::Routes;
 use tonic_health::{
@@ -40,7 +43,7 @@ const SPARE_CALLS: usize = 256;
 /// How much longer than a caller may stall PostgreSQL lets a transaction wait: it only has to act if this
 /// program no longer does.
 const IDLE_SLACK: Duration = Duration::from_secs(60);
-/// How long the last bytes of ended calls have to reach their callers.
+/// How long the last bytes of ended calls have to reach their callers, if the grace period is over.
 const FLUSH: Duration = Duration::from_millis(400);
 
 /// Why the server could not run.
@@ -122,9 +125,11 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: Cancellation
     let routes = routes(args, service, background.health.clone())?;
     let counts = metrics.connections;
     transport::run(listener, routes, transport, counts, connections.clone(), shutdown, abort.clone()).await;
+    let grace = Instant::now() + args.grace_period;
     drain(&engine.tasks, &engine.calls, args.grace_period).await;
+    background.end_watches().await;
     connections.close();
-    if timeout(FLUSH, connections.wait()).await.is_err() {
+    if timeout_at(grace.max(Instant::now() + FLUSH), connections.wait()).await.is_err() {
         abort.cancel();
         connections.wait().await;
     }

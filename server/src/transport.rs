@@ -124,7 +124,10 @@ async fn connection<S, B>(
 {
     // Each boxed, so that an idle connection takes the room of what it is in, not of the largest it might be in.
     let Some(tls) = tls else { return Box::pin(serve(stream, open, http2, service, shutdown)).await };
-    match timeout(PREFACE, Box::pin(tls.accept(stream))).await {
+    let Some(accepted) = shutdown.run_until_cancelled(timeout(PREFACE, Box::pin(tls.accept(stream)))).await else {
+        return;
+    };
+    match accepted {
         Ok(Ok(Some(stream))) => Box::pin(serve(stream, open, http2, service, shutdown)).await,
         Ok(Ok(None)) => open.failed(Failure::Error),
         Ok(Err(error)) => {
@@ -149,9 +152,11 @@ async fn serve<T, S, B>(
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    let stream = match preface::read(stream, PREFACE).await {
-        Ok(stream) => stream,
-        Err(failure) => return open.failed(failure),
+    let stream = match shutdown.run_until_cancelled(preface::read(stream, PREFACE)).await {
+        Some(Ok(stream)) => stream,
+        Some(Err(failure)) => return open.failed(failure),
+        // It has no call that could be waited for.
+        None => return,
     };
     // Boxed: inside this function's state it would be there several times over, in every idle connection.
     let mut connection = Box::pin(http2.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));

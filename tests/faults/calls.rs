@@ -111,8 +111,8 @@ pub(crate) async fn read(mut events: Events) -> Reading {
             Event::Batch(batch) => {
                 assert_eq!(batch.first_row, rows, "no row is lost or doubled between batches");
                 rows += batch.row_count;
-                bytes += batch.rows.0.len();
-                checksum = crc32c::crc32c_append(checksum, &batch.rows.0);
+                bytes += batch.data.bytes().len();
+                checksum = crc32c::crc32c_append(checksum, batch.data.bytes());
             }
             Event::Summary(last) => summary = Some(last),
         }

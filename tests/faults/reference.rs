@@ -15,10 +15,11 @@ pub(crate) struct Reference {
 }
 
 impl Reference {
-    /// Makes the table `numbered` with so many rows.
+    /// Makes the table `numbered` with so many rows. It is there after a crash too: clusters here do not wait for their
+    /// log by default.
     pub(crate) fn create(database: &Database, rows: usize) {
         let sql = format!(
-            "create table numbered as select i, md5(i::text) || '{MARKER}' as t from generate_series(1, {rows}) i"
+            "set synchronous_commit = on; create table numbered as select i, md5(i::text) || '{MARKER}' as t from generate_series(1, {rows}) i"
         );
         database.psql(&sql).expect("created");
     }
@@ -35,7 +36,7 @@ impl Reference {
         let mut encoded = Vec::new();
         while let Some(message) = events.message().await.expect("no error") {
             if let Some(rowstream_contract::v1::stream_query_response::Event::Batch(batch)) = message.event {
-                encoded.extend_from_slice(&batch.rows.0);
+                encoded.extend_from_slice(batch.data.bytes());
             }
         }
         let reference = Self { rows, encoded };

@@ -24,8 +24,8 @@ async fn a_header_comes_first_and_a_summary_that_adds_up_comes_last() {
         let Event::Batch(batch) = event else { panic!("not a batch: {event:?}") };
         assert_eq!(batch.first_row, rows);
         rows += batch.row_count;
-        bytes += batch.rows.0.len();
-        checksum = crc32c::crc32c_append(checksum, &batch.rows.0);
+        bytes += batch.data.bytes().len();
+        checksum = crc32c::crc32c_append(checksum, batch.data.bytes());
     }
     assert_eq!((summary.row_count, summary.byte_count), (10_000, i64::try_from(bytes).expect("small")));
     assert_eq!((rows, checksum, summary.truncated), (10_000, summary.checksum, false));
@@ -71,7 +71,7 @@ async fn a_row_over_the_message_limit_travels_alone_and_one_over_the_row_limit_i
     let large = "select i, repeat('x', case when i = 50 then 5000000 else 10 end) from generate_series(1, 100) i";
     let events = messages(&pair, sql(large)).await;
     let alone = events.iter().filter_map(|event| match event {
-        Event::Batch(batch) if batch.rows.0.len() > 4 << 20 => Some(batch.row_count),
+        Event::Batch(batch) if batch.data.bytes().len() > 4 << 20 => Some(batch.row_count),
         _ => None,
     });
     assert_eq!(alone.collect::<Vec<_>>(), [1]);

@@ -5,8 +5,8 @@ use std::{collections::VecDeque, pin::Pin};
 use bytes::Bytes;
 use futures_util::Stream;
 use rowstream_contract::{
-    rows::{Batch, RowBatch, tag},
-    v1::{Header, StreamQueryResponse, stream_query_response::Event},
+    rows::{Batch, Data, RowBatch, tag},
+    v1::{Encoding, Header, Strategy, StreamQueryResponse, stream_query_response::Event},
 };
 use tonic::{Code, Status};
 
@@ -110,8 +110,13 @@ impl Sending {
     }
 
     fn begin(&mut self) {
-        let header =
-            Header { query_id: self.request.query_id.clone(), columns: self.rows.wire_columns(), deadline: None };
+        let header = Header {
+            query_id: self.request.query_id.clone(),
+            columns: self.rows.wire_columns(),
+            encoding: Encoding::Rows.into(),
+            strategy: Strategy::Cursor.into(),
+            ..Header::default()
+        };
         let header = Event::Header(header);
         match self.rows.damage {
             Some(Damage::Empty) => self.done = true,
@@ -142,10 +147,12 @@ impl Sending {
         self.tally.add(&body, rows, row_count, first_row).map_err(|error| Status::internal(error.to_string()))?;
         self.next_row = if self.next_row == self.rows.rows.len() { rows } else { self.next_row + rows };
         self.left -= rows as u64;
-        let mut batch = Batch { rows: RowBatch(body.into()), row_count, first_row };
+        let mut batch = Batch { data: Data::Rows(RowBatch(body.into())), row_count, first_row };
         match self.rows.damage {
             Some(Damage::RowGap) if self.batches == 0 => batch.first_row += 7,
-            Some(Damage::MalformedRows) if self.batches == 0 => batch.rows.0 = Bytes::from_static(MALFORMED),
+            Some(Damage::MalformedRows) if self.batches == 0 => {
+                batch.data = Data::Rows(RowBatch(Bytes::from_static(MALFORMED)))
+            }
             _ => {}
         }
         self.ready.push_back(Event::Batch(batch));

@@ -3,7 +3,7 @@
 use futures_util::TryStreamExt as _;
 use sqlx::{
     AssertSqlSafe, Column as _, Either, Row as _,
-    postgres::{PgArguments, PgColumn},
+    postgres::{PgArguments, PgColumn, PgRow},
 };
 
 use super::{
@@ -11,6 +11,7 @@ use super::{
     sizing::FetchSize,
 };
 use crate::{
+    encode::row::RawRow,
     error::{CallerText, Error},
     plan::{
         Described, Expected,
@@ -18,9 +19,6 @@ use crate::{
     },
     stop::{Phase, Stop},
 };
-
-/// A row as it comes from PostgreSQL.
-pub(crate) use sqlx::postgres::PgRow;
 
 /// How many FETCHes go into one round trip: while the rows of one are encoded, PostgreSQL works on the
 /// next.
@@ -31,7 +29,7 @@ const FETCH_BYTES: usize = 128 * 1024;
 /// Where rows go as they arrive.
 pub(crate) trait RowSink {
     /// Takes one row; answers whether [`drain`](Self::drain) has something to do.
-    fn push(&mut self, row: &PgRow) -> bool;
+    fn push(&mut self, row: &impl RawRow) -> bool;
     /// Passes on what is ready, waiting until there is room for it. Returns at once when the call
     /// has been stopped.
     fn drain(&mut self) -> impl Future<Output = ()> + Send;

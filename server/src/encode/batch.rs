@@ -4,10 +4,9 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use rowstream_contract::rows::{Batch, RowBatch};
-use sqlx::{Row as _, ValueRef as _, postgres::PgRow};
+use rowstream_contract::rows::{Batch, Data, RowBatch};
 
-use super::{Malformed, codec::Codec, wire};
+use super::{Malformed, codec::Codec, row::RawRow, wire};
 
 /// Room in a message for what is not rows: the event, the counts, the resume token to come.
 const MESSAGE_OVERHEAD: usize = 1024;
@@ -63,7 +62,7 @@ impl BatchBuilder {
     }
 
     /// Encodes one row. Closed batches then wait in [`next_closed`](Self::next_closed).
-    pub(crate) fn push(&mut self, row: &PgRow) -> Result<(), RowError> {
+    pub(crate) fn push(&mut self, row: &impl RawRow) -> Result<(), RowError> {
         if self.buffer.capacity() == 0 {
             self.buffer.reserve(self.target() + SLACK);
         }
@@ -93,7 +92,7 @@ impl BatchBuilder {
     pub(crate) fn close(&mut self) {
         if self.rows > 0 {
             let rows = RowBatch(Bytes::from(std::mem::take(&mut self.buffer)));
-            self.closed.push_back(Batch { rows, row_count: self.rows, first_row: self.first_row });
+            self.closed.push_back(Batch { data: Data::Rows(rows), row_count: self.rows, first_row: self.first_row });
             self.first_row += self.rows;
             self.rows = 0;
         }
@@ -123,7 +122,7 @@ impl BatchBuilder {
         if self.first_row == 0 { self.limits.first_bytes } else { self.limits.bytes }
     }
 
-    fn encode(&mut self, row: &PgRow) -> Result<(), RowError> {
+    fn encode(&mut self, row: &impl RawRow) -> Result<(), RowError> {
         if row.len() != self.codecs.len() {
             return Err(RowError::Shape);
         }
@@ -132,12 +131,10 @@ impl BatchBuilder {
         let mut size = 0;
         for (column, codec) in self.codecs.iter().enumerate() {
             let malformed = |kind| RowError::Malformed { row: number, column, kind };
-            let value = row.try_get_raw(column).map_err(|_| RowError::Shape)?;
-            if value.is_null() {
+            let Some(bytes) = row.value(column).map_err(malformed)? else {
                 wire::null(&mut self.buffer);
                 continue;
-            }
-            let bytes = value.as_bytes().map_err(|_| malformed(Malformed::Binary))?;
+            };
             size += bytes.len();
             if size > self.limits.row_bytes {
                 return Err(RowError::TooLarge { row: number, bytes: size });

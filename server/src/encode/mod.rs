@@ -12,6 +12,7 @@ pub(crate) mod batch;
 pub(crate) mod codec;
 pub(crate) mod datetime;
 pub(crate) mod numeric;
+pub(crate) mod row;
 pub(crate) mod wire;
 
 /// Bytes that are not of the form PostgreSQL documents for the type, or text that is not UTF-8.

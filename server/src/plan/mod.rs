@@ -4,6 +4,7 @@
 pub(crate) mod declared;
 pub(crate) mod estimate;
 pub(crate) mod named;
+pub(crate) mod options;
 pub(crate) mod param;
 pub(crate) mod request;
 pub(crate) mod sql;

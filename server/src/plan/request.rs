@@ -5,7 +5,11 @@ use std::sync::Arc;
 use rowstream_contract::v1::{self, statement};
 
 use super::{
-    Arguments, MAX_PARAMETERS, MAX_SQL_BYTES, Source, declared::is_name, named::NamedQuery, table::read::TableRead,
+    Arguments, MAX_PARAMETERS, MAX_SQL_BYTES, Source,
+    declared::is_name,
+    named::NamedQuery,
+    options::{Encoding, ReadOptions, Strategy},
+    table::read::TableRead,
 };
 use crate::{encode::batch::BatchLimits, error::Error};
 
@@ -13,6 +17,8 @@ use crate::{encode::batch::BatchLimits, error::Error};
 /// read takes. 256 KiB would take 4 to 9 % less of this program's processor time, and bring no more rows a second than
 /// one run differs from the next (docs/performance.md).
 const BATCH_BYTES: usize = 96 * 1024;
+/// The same for Arrow, where the fixed cost of a batch is larger: a schema of buffers for each.
+const ARROW_BATCH_BYTES: usize = 256 * 1024;
 /// The size at which the first batch closes, so that the first row comes early.
 const FIRST_BATCH_BYTES: usize = 32 * 1024;
 /// The longest id that a caller may give a call: it must fit `application_name` with room to spare.
@@ -31,13 +37,6 @@ pub(crate) struct RequestPolicy {
 pub(crate) struct Statement {
     pub(crate) source: Source,
     pub(crate) arguments: Arguments,
-}
-
-/// How much of the result is wanted, and in what pieces.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ReadOptions {
-    pub(crate) max_rows: Option<i64>,
-    pub(crate) limits: BatchLimits,
 }
 
 impl RequestPolicy {
@@ -79,18 +78,26 @@ impl RequestPolicy {
             0 => i64::MAX,
             rows => rows.into(),
         };
+        let encoding = Encoding::try_new(request)?;
         let bytes = match request.max_batch_bytes {
-            0 => BATCH_BYTES,
+            0 if encoding == Encoding::Rows => BATCH_BYTES,
+            0 => ARROW_BATCH_BYTES,
             bytes => usize::try_from(bytes).map_err(|_| invalid("max_batch_bytes", "is negative; 0 is the default"))?,
         };
         let max_rows = max_rows.into_iter().chain(own).min();
         let bytes = own_bytes.map_or(bytes, |own| bytes.min(own));
-        Ok(ReadOptions { max_rows, limits: self.limits(bytes, batch_rows) })
+        let strategy = Strategy::try_new(request.strategy)?;
+        Ok(ReadOptions { max_rows, limits: self.limits(bytes, batch_rows), encoding, strategy })
     }
 
     /// The options of a call that takes one row.
     pub(crate) fn one_row(&self) -> ReadOptions {
-        ReadOptions { max_rows: Some(1), limits: self.limits(BATCH_BYTES, 1) }
+        ReadOptions {
+            max_rows: Some(1),
+            limits: self.limits(BATCH_BYTES, 1),
+            encoding: Encoding::Rows,
+            strategy: Strategy::Cursor,
+        }
     }
 
     fn limits(&self, bytes: usize, rows: i64) -> BatchLimits {
@@ -146,7 +153,7 @@ fn arguments(
     }
 }
 
-fn invalid(field: &'static str, message: &str) -> Error {
+pub(super) fn invalid(field: &'static str, message: &str) -> Error {
     Error::InvalidRequest { field, message: message.to_owned() }
 }
 

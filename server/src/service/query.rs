@@ -247,7 +247,7 @@ impl QueryService for Queryable {
 
 /// The row of a batch of one, without its own key and length.
 fn only_row(batch: &rowstream_contract::rows::Batch) -> Result<Row, Error> {
-    let mut body = batch.rows.0.clone();
+    let mut body = batch.data.bytes().clone();
     let broken = || Error::Internal("a batch of one row is malformed".to_owned());
     let key = prost::encoding::decode_key(&mut body).map_err(|_| broken())?;
     let length = prost::encoding::decode_varint(&mut body).map_err(|_| broken())?;

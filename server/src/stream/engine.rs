@@ -21,7 +21,8 @@ use crate::{
     metrics::calls::Phase,
     plan::{
         estimate::Estimate,
-        request::{ReadOptions, Statement},
+        options::ReadOptions,
+        request::Statement,
         table::{Table, name::TableName, read::TableRead, render::Rendered},
     },
     stop::{Cause, StopOnDrop, Stopped},

@@ -11,13 +11,14 @@ use tokio::time::Instant;
 use super::{calls::Call, outbox::Outbox};
 use crate::{
     admission::{Admission, Memory},
-    cursor::read::{PgRow, RowSink},
+    cursor::read::RowSink,
     encode::{
         Malformed,
         batch::{BatchBuilder, RowError},
+        row::RawRow,
     },
     error::Error,
-    plan::{Described, request::ReadOptions},
+    plan::{Described, options::ReadOptions},
     stop::Cause,
 };
 
@@ -134,7 +135,7 @@ impl<'a> Pipeline<'a> {
     }
 
     async fn send_batch(&mut self, batch: Batch) {
-        let body = &batch.rows.0;
+        let body = batch.data.bytes();
         let (rows, bytes) = (batch.row_count, body.len());
         self.sent.checksum = crc32c::crc32c_append(self.sent.checksum, body);
         // A row that is larger than a batch takes more of the budget than was set aside.
@@ -173,7 +174,7 @@ impl<'a> Pipeline<'a> {
 }
 
 impl RowSink for Pipeline<'_> {
-    fn push(&mut self, row: &PgRow) -> bool {
+    fn push(&mut self, row: &impl RawRow) -> bool {
         if self.call.stop.now().is_some() {
             return false;
         }
@@ -200,7 +201,7 @@ impl RowSink for Pipeline<'_> {
 
     async fn drain(&mut self) {
         while let Some(batch) = self.builder.next_closed() {
-            self.bytes += i64::try_from(batch.rows.0.len()).unwrap_or(i64::MAX);
+            self.bytes += i64::try_from(batch.data.bytes().len()).unwrap_or(i64::MAX);
             self.send_header().await;
             self.send_batch(batch).await;
         }

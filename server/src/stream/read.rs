@@ -17,11 +17,7 @@ use crate::{
     cursor::{bind::bind, describe::describe, read::Cursor, session::Session},
     error::{Error, SqlErrorKind},
     metrics::calls,
-    plan::{
-        self, Argument, Column, Described, Source,
-        named::BadFile,
-        request::{ReadOptions, Statement},
-    },
+    plan::{self, Argument, Column, Described, Source, named::BadFile, options::ReadOptions, request::Statement},
     stop::Phase,
 };
 
@@ -258,6 +254,9 @@ fn header(call: &Call, columns: &[Column]) -> v1::Header {
         query_id: call.id.clone(),
         columns: columns.iter().map(wire_column).collect(),
         deadline: Some(call.deadline.into()),
+        encoding: v1::Encoding::Rows.into(),
+        strategy: v1::Strategy::Cursor.into(),
+        ..v1::Header::default()
     }
 }
 

@@ -40,6 +40,17 @@ async fn sigterm_refuses_new_callers_and_lets_streams_end_well() {
     server.assert_no_backend().await;
 }
 
+/// Nothing but calls is waited for: neither who is silent nor who watches.
+#[tokio::test]
+async fn connections_without_a_call_do_not_hold_up_the_end() {
+    let mut server = Server::start(&["--grace-period", "10m"]).await;
+    let _silent = TcpStream::connect(server.address).await.expect("connected");
+    let mut watch = watch_health(server.address).await;
+    watch.message().await.expect("health").expect("a first answer");
+    server.program.signal("TERM");
+    assert_eq!(server.program.end().await.status, Some(0));
+}
+
 #[tokio::test]
 async fn after_the_grace_period_streams_are_told_and_nothing_is_left() {
     let mut server = Server::start(&["--pool-max", "20", "--grace-period", "200ms"]).await;

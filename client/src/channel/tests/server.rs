@@ -14,7 +14,7 @@ use std::{
 use futures_util::{Stream, StreamExt as _, stream};
 use prost::Message as _;
 use rowstream_contract::{
-    rows::{Batch, RowBatch},
+    rows::{Batch, Data, RowBatch},
     v1::{
         CancelQueryRequest, CancelQueryResponse, Column, DescribeQueryRequest, DescribeQueryResponse, Header,
         ListQueriesRequest, ListQueriesResponse, ListTablesRequest, ListTablesResponse, ListValue, QueryRowRequest,
@@ -131,14 +131,14 @@ impl Service {
 /// A header, and batches of one row without end, counted as they are taken.
 fn endless(taken: Arc<AtomicUsize>) -> Messages<StreamQueryResponse> {
     let column = Column { name: "text".into(), type_name: "text".into(), type_oid: 25, nullable: None };
-    let header = Header { query_id: "endless".into(), columns: vec![column], deadline: None };
+    let header = Header { query_id: "endless".into(), columns: vec![column], ..Header::default() };
     let values = vec![Value { kind: Some(Kind::Text("x".repeat(BATCH_BYTES))) }];
     let mut rows = Vec::new();
     prost::encoding::bytes::encode(1, &ListValue { values }.encode_to_vec(), &mut rows);
-    let rows = RowBatch(rows.into());
+    let data = Data::Rows(RowBatch(rows.into()));
     let batch = move |number| {
         taken.fetch_add(1, SeqCst);
-        Event::Batch(Batch { rows: rows.clone(), row_count: 1, first_row: number })
+        Event::Batch(Batch { data: data.clone(), row_count: 1, first_row: number })
     };
     let events = stream::iter([Event::Header(header)]).chain(stream::iter((0..).map(batch)));
     events.map(|event| Ok(StreamQueryResponse { event: Some(event) })).boxed()
