@@ -119,10 +119,12 @@ impl Builder {
     }
 
     fn arguments(&self, port: u16, folder: &Path) -> Vec<String> {
+        // The path of a socket has to be short, and who says where a cluster is kept need not care: it has none then.
+        let sockets = if self.kept_in.is_some() { String::new() } else { folder.display().to_string() };
         let place = [
             ("port".to_owned(), port.to_string()),
             ("listen_addresses".to_owned(), "127.0.0.1".to_owned()),
-            ("unix_socket_directories".to_owned(), folder.display().to_string()),
+            ("unix_socket_directories".to_owned(), sockets),
         ];
         let defaults = SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let all = defaults.into_iter().chain(self.settings.iter().cloned()).chain(place);
