@@ -9,9 +9,11 @@ mod completions;
 mod conditions;
 mod control;
 mod describe;
+mod destination;
 mod exit;
 mod failure;
 mod fanout;
+mod formats;
 mod interrupt;
 mod man;
 mod parameters;
@@ -33,6 +35,7 @@ use rowstream_client::{Client, Error};
 use self::{
     args::{Arguments, Command, Connection, Describe, Query},
     failure::Failure,
+    formats::Format,
     interrupt::Interrupts,
 };
 
@@ -79,6 +82,9 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Some(Command::Man(man)) => return man::run(&man.dir),
         Some(command) => command,
     };
+    if let Command::Query(query) = &mut command {
+        query.format = query.format.or_else(|| Format::of_file(query.output.as_deref()?));
+    }
     profile::apply(&profile, &mut connection, &mut command)?;
     if connection.endpoint.is_empty() {
         connection.endpoint.push(DEFAULT_ENDPOINT.to_owned());
