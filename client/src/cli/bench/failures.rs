@@ -54,7 +54,8 @@ impl Failures {
             None if kinds == KINDS => self.others += 1,
             None => {
                 let (code, reason) = (code.to_owned(), reason.map(str::to_owned));
-                self.kinds.push(Failure { code, reason, count: 1, message: error.to_string() });
+                let message = error.server().map_or_else(|| error.to_string(), |server| server.message().to_owned());
+                self.kinds.push(Failure { code, reason, count: 1, message });
             }
         }
     }

@@ -32,7 +32,8 @@ impl Latency {
     }
 
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        // `clear` would keep the longest.
+        self.0.reset();
     }
 
     pub(super) fn count(&self) -> u64 {
@@ -65,7 +66,7 @@ impl Latency {
     pub(super) fn counts(&self, bounds: &[u64]) -> Vec<u64> {
         let mut counts = vec![0; bounds.len()];
         for step in self.0.iter_recorded() {
-            let value = self.0.median_equivalent(step.value_iterated_to());
+            let value = self.0.lowest_equivalent(step.value_iterated_to());
             let place = bounds.partition_point(|bound| *bound < value).min(bounds.len().saturating_sub(1));
             counts[place] += step.count_at_value();
         }

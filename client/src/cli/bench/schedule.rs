@@ -21,6 +21,23 @@ impl RateRange {
     pub(super) fn is_constant(&self) -> bool {
         self.from == self.to
     }
+
+    /// Calls a second at the beginning.
+    pub(super) fn first(&self) -> f64 {
+        as_typed(self.from)
+    }
+
+    /// Calls a second at the end.
+    pub(super) fn last(&self) -> f64 {
+        as_typed(self.to)
+    }
+}
+
+/// A [`Rate`] keeps the time between two calls, in nanoseconds: a rate that is off by no more than that is a round one.
+fn as_typed(rate: Rate) -> f64 {
+    let calls = rate.calls_per_second();
+    let round = [calls.round(), (calls * 1e3).round() / 1e3];
+    round.into_iter().find(|round| (round / calls - 1.0).abs() <= 1e-9 * calls).unwrap_or(calls)
 }
 
 impl FromStr for RateRange {
@@ -98,7 +115,7 @@ impl Schedule {
     /// The warm-up is at the first rate. With steps the rates go from the first to the last, each for the same time;
     /// without, a range is one even rise or fall.
     pub(super) fn new(rate: RateRange, steps: Option<usize>, warmup: Duration, extent: Extent) -> Self {
-        let (from, to) = (rate.from.calls_per_second(), rate.to.calls_per_second());
+        let (from, to) = (rate.first(), rate.last());
         let length = match extent {
             Extent::Duration(duration) => duration.as_secs_f64(),
             Extent::Count(count) => float(count) / ((from + to) / 2.0),

@@ -79,8 +79,8 @@ pub(super) fn settings(bench: &Bench, asked: &Asked, connection: &Connection) ->
         connections: load.connections as u64,
         load: match load.rate {
             Some(rate) => report::Load::Open {
-                rate_from: rate.from.calls_per_second(),
-                rate_to: rate.to.calls_per_second(),
+                rate_from: rate.first(),
+                rate_to: rate.last(),
                 steps: load.steps,
                 max_in_flight: asked.max_in_flight as u64,
             },

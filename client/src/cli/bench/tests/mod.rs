@@ -101,8 +101,8 @@ impl Lab {
             connections: 1,
             load: match rate {
                 Some(rate) => report::Load::Open {
-                    rate_from: rate.from.calls_per_second(),
-                    rate_to: rate.to.calls_per_second(),
+                    rate_from: rate.first(),
+                    rate_to: rate.last(),
                     steps: self.steps.map(|steps| steps as u64),
                     max_in_flight: self.max_in_flight as u64,
                 },
