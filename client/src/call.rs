@@ -4,8 +4,22 @@
 use std::{fmt, time::Duration};
 
 use rowstream_contract::v1::{DescribeQueryRequest, QueryRowRequest, Statement, StreamQueryRequest, statement::Source};
+#[cfg(feature = "compression")]
+use tonic::metadata::MetadataValue;
+use tonic::{Request, transport::Channel};
 
-use crate::{Client, Columns, Description, Error, Row, RowBatch, RowStream, Value, client::Service, fanout::OneRow};
+#[cfg(feature = "compression")]
+use crate::Compression;
+#[cfg(feature = "arrow")]
+use crate::RecordBatchStream;
+use crate::{
+    ArrowIpcStream, ArrowOptions, Client, Columns, Description, Encoding, Error, Row, RowBatch, RowStream, Strategy,
+    Value, client::Service, deadline::Deadline, events::Events, fanout::OneRow,
+};
+
+/// The request's metadata that asks for gRPC's compression; `grpc-accept-encoding` alone turns nothing on.
+#[cfg(feature = "compression")]
+const COMPRESSION: &str = "rowstream-compression";
 
 /// A statement and how to run it; made by [`Client::query`], [`Client::sql`] and
 /// [`TableRead::call`](crate::TableRead::call). Can be cloned and sent many times.
@@ -25,6 +39,10 @@ struct Options {
     max_batch_rows: u32,
     max_batch_bytes: u32,
     query_id: String,
+    strategy: Strategy,
+    arrow: ArrowOptions,
+    #[cfg(feature = "compression")]
+    compression: Option<Compression>,
 }
 
 impl fmt::Debug for Call {
@@ -90,6 +108,26 @@ impl Call {
         self
     }
 
+    /// How the server reads from PostgreSQL. Default: it chooses. [`query_row`](Self::query_row) ignores it.
+    pub fn strategy(mut self, strategy: Strategy) -> Self {
+        self.options.strategy = strategy;
+        self
+    }
+
+    /// What becomes of values in [`record_batches`](Self::record_batches) and [`arrow_ipc`](Self::arrow_ipc).
+    pub fn arrow_options(mut self, options: ArrowOptions) -> Self {
+        self.options.arrow = options;
+        self
+    }
+
+    /// Lets gRPC compress the answer's messages. Pays where the network is slower than compressing is; in Arrow,
+    /// [`ArrowOptions::compression`] does the same for less. Default: no.
+    #[cfg(feature = "compression")]
+    pub fn compression(mut self, compression: Compression) -> Self {
+        self.options.compression = Some(compression);
+        self
+    }
+
     /// Sends the call and waits for the header.
     ///
     /// # Errors
@@ -98,23 +136,58 @@ impl Call {
         self.stream_through(&self.client).await
     }
 
+    /// The same in Arrow, as record batches.
+    ///
+    /// # Errors
+    /// Whatever ended the call before its first row; [`Error::Protocol`] if the server does not know Arrow.
+    #[cfg(feature = "arrow")]
+    pub async fn record_batches(&self) -> Result<RecordBatchStream, Error> {
+        RecordBatchStream::try_new(self.events(&self.client, Encoding::Arrow).await?)
+    }
+
+    /// The same in Arrow, as the messages of Arrow's IPC format, for passing them on as they are.
+    ///
+    /// # Errors
+    /// Whatever ended the call before its first row; [`Error::Protocol`] if the server does not know Arrow.
+    pub async fn arrow_ipc(&self) -> Result<ArrowIpcStream, Error> {
+        Ok(ArrowIpcStream::new(self.events(&self.client, Encoding::Arrow).await?))
+    }
+
     /// The same through a client that is bound to an attempt of a fan-out.
     pub(crate) async fn stream_through(&self, client: &Client) -> Result<RowStream, Error> {
+        Ok(RowStream::new(self.events(client, Encoding::Rows).await?))
+    }
+
+    async fn events(&self, client: &Client, encoding: Encoding) -> Result<Events, Error> {
         let deadline = client.deadline(self.options.deadline);
         let request = StreamQueryRequest {
             statement: Some(self.statement.clone()),
+            encoding: encoding.into_wire(),
             max_rows: self.options.max_rows.try_into().unwrap_or(i64::MAX),
             max_batch_rows: self.options.max_batch_rows.try_into().unwrap_or(i32::MAX),
             max_batch_bytes: self.options.max_batch_bytes.try_into().unwrap_or(i32::MAX),
             query_id: self.options.query_id.clone(),
-            ..StreamQueryRequest::default()
+            strategy: self.options.strategy.into_wire(),
+            arrow: (encoding == Encoding::Arrow).then(|| self.options.arrow.into_wire()),
         };
         let send = |channel| {
-            let (mut service, request) = (client.service(channel), client.request(&deadline, request.clone()));
+            let (mut service, request) = self.prepare(client, channel, &deadline, request.clone());
             async move { service.stream_query(request).await }
         };
         let (response, lease) = client.attempt(&deadline, send).await?;
-        RowStream::open(response.into_inner(), deadline, lease, client.scope().cloned()).await
+        Events::open(response.into_inner(), encoding, deadline, lease, client.scope().cloned()).await
+    }
+
+    /// The service over a connection, and a request, both with the compression that the call asks for.
+    fn prepare<T>(&self, client: &Client, channel: Channel, deadline: &Deadline, message: T) -> (Service, Request<T>) {
+        #[cfg_attr(not(feature = "compression"), expect(unused_mut, reason = "the compression changes both"))]
+        let (mut service, mut request) = (client.service(channel), client.request(deadline, message));
+        #[cfg(feature = "compression")]
+        if let Some(compression) = self.options.compression {
+            service = service.accept_compressed(compression.encoding());
+            request.metadata_mut().insert(COMPRESSION, MetadataValue::from_static(compression.name()));
+        }
+        (service, request)
     }
 
     /// Sends the call for its first row only.

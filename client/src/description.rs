@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use rowstream_contract::v1;
 use serde::{Serialize, Serializer};
 
-use crate::{Column, Columns, Error, Value};
+use crate::{Column, Columns, Encoding, Error, Strategy, Value};
 
 /// What a stream begins with.
 #[derive(Clone, Debug)]
@@ -17,6 +17,12 @@ pub struct Header {
     pub columns: Columns,
     /// When the server will end the call.
     pub deadline: Option<SystemTime>,
+    /// How rows travel.
+    pub encoding: Encoding,
+    /// How the server reads from PostgreSQL, never [`Strategy::Auto`]; `None` if it does not say.
+    pub strategy: Option<Strategy>,
+    /// Why it reads in this way, in one sentence for people; may be empty.
+    pub strategy_reason: String,
 }
 
 impl TryFrom<v1::Header> for Header {
@@ -24,7 +30,16 @@ impl TryFrom<v1::Header> for Header {
 
     fn try_from(header: v1::Header) -> Result<Self, Error> {
         let deadline = header.deadline.map(SystemTime::try_from).transpose().map_err(Error::protocol)?;
-        Ok(Self { query_id: header.query_id, columns: header.columns.into(), deadline })
+        let encoding = Encoding::from_wire(header.encoding)
+            .ok_or_else(|| Error::protocol(format!("there is no encoding {}", header.encoding)))?;
+        Ok(Self {
+            query_id: header.query_id,
+            columns: header.columns.into(),
+            deadline,
+            encoding,
+            strategy: Strategy::used(header.strategy),
+            strategy_reason: header.strategy_reason,
+        })
     }
 }
 

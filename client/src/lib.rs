@@ -35,6 +35,9 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+#[cfg(feature = "arrow")]
+pub mod arrow;
+mod arrow_ipc;
 mod attempt;
 pub mod blocking;
 mod builder;
@@ -45,12 +48,14 @@ mod deadline;
 pub mod decode;
 mod description;
 mod error;
+mod events;
 pub mod fanout;
 mod filter;
 mod health;
 mod hedge;
 mod integrity;
 mod limiter;
+mod options;
 mod retry;
 mod scope;
 pub mod sink;
@@ -61,6 +66,9 @@ pub mod testing;
 mod tls;
 mod value;
 
+#[cfg(feature = "arrow")]
+pub use arrow::RecordBatchStream;
+pub use arrow_ipc::ArrowIpcStream;
 pub use builder::ClientBuilder;
 pub use call::Call;
 pub use client::Client;
@@ -71,6 +79,9 @@ pub use description::{Description, Header, NamedQuery, Parameter, PlanEstimate, 
 pub use error::{Error, ServerError};
 pub use filter::{ColumnRef, Filter, FilterJsonError, col};
 pub use health::Health;
+#[cfg(feature = "compression")]
+pub use options::Compression;
+pub use options::{ArrowCompression, ArrowOptions, Encoding, Strategy};
 pub use rowstream_contract::reason::Reason;
 pub use stream::RowStream;
 pub use table::{Table, TableKind, TableRead};

@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
-use super::{RowStream, runtime::Runtime};
-use crate::{Description, Error, Row, Value, fanout::OneRow};
+#[cfg(feature = "arrow")]
+use super::RecordBatchStream;
+use super::{ArrowIpcStream, RowStream, runtime::Runtime};
+#[cfg(feature = "compression")]
+use crate::Compression;
+use crate::{ArrowOptions, Description, Error, Row, Strategy, Value, fanout::OneRow};
 
 /// A statement and how to run it; made by [`Client::query`](super::Client::query) and
 /// [`Client::sql`](super::Client::sql). Can be cloned and sent many times.
 ///
 /// # Panics
-/// [`stream`](Self::stream), [`query_row`](Self::query_row) and [`describe`](Self::describe) panic in
-/// asynchronous code: see [the module](super).
+/// Whatever sends the call, such as [`stream`](Self::stream), panics in asynchronous code: see [the module](super).
 #[derive(Clone, Debug)]
 #[must_use = "a call does nothing until it is sent"]
 pub struct Call {
@@ -62,6 +65,22 @@ impl Call {
         self.with(|call| call.query_id(id))
     }
 
+    /// As [`crate::Call::strategy`]: how the server reads from PostgreSQL. Default: it chooses.
+    pub fn strategy(self, strategy: Strategy) -> Self {
+        self.with(|call| call.strategy(strategy))
+    }
+
+    /// As [`crate::Call::arrow_options`]: what becomes of values in Arrow.
+    pub fn arrow_options(self, options: ArrowOptions) -> Self {
+        self.with(|call| call.arrow_options(options))
+    }
+
+    /// As [`crate::Call::compression`]: lets gRPC compress the answer's messages. Default: no.
+    #[cfg(feature = "compression")]
+    pub fn compression(self, compression: Compression) -> Self {
+        self.with(|call| call.compression(compression))
+    }
+
     /// As [`crate::Call::stream`]: sends the call and waits for the header.
     ///
     /// # Errors
@@ -69,6 +88,25 @@ impl Call {
     pub fn stream(&self) -> Result<RowStream, Error> {
         let stream = self.runtime.wait(self.inner.stream())?;
         Ok(RowStream::new(stream, self.runtime.clone()))
+    }
+
+    /// As [`crate::Call::record_batches`]: the same in Arrow, as record batches.
+    ///
+    /// # Errors
+    /// Whatever ended the call before its first row; [`Error::Protocol`] if the server does not know Arrow.
+    #[cfg(feature = "arrow")]
+    pub fn record_batches(&self) -> Result<RecordBatchStream, Error> {
+        let stream = self.runtime.wait(self.inner.record_batches())?;
+        Ok(RecordBatchStream::new(stream, self.runtime.clone()))
+    }
+
+    /// As [`crate::Call::arrow_ipc`]: the same in Arrow, as the messages of its IPC format.
+    ///
+    /// # Errors
+    /// Whatever ended the call before its first row; [`Error::Protocol`] if the server does not know Arrow.
+    pub fn arrow_ipc(&self) -> Result<ArrowIpcStream, Error> {
+        let stream = self.runtime.wait(self.inner.arrow_ipc())?;
+        Ok(ArrowIpcStream::new(stream, self.runtime.clone()))
     }
 
     /// As [`crate::Call::query_row`]: sends the call for its first row only.

@@ -29,6 +29,9 @@
 //! What lives here is the waiting alone: what is sent and what is checked is in the asynchronous types,
 //! which the types here wrap.
 
+#[cfg(feature = "arrow")]
+mod arrow;
+mod arrow_ipc;
 mod builder;
 mod call;
 mod client;
@@ -37,6 +40,9 @@ mod runtime;
 mod stream;
 mod table;
 
+#[cfg(feature = "arrow")]
+pub use arrow::RecordBatchStream;
+pub use arrow_ipc::ArrowIpcStream;
 pub use builder::ClientBuilder;
 pub use call::Call;
 pub use client::Client;

@@ -22,6 +22,8 @@ fn every_public_method_has_a_blocking_counterpart() {
         ("Fanout", include_str!("../fanout/mod.rs"), include_str!("fanout.rs")),
         ("Fanout", include_str!("../fanout/modes.rs"), include_str!("fanout.rs")),
         ("RowStream", include_str!("../stream.rs"), include_str!("stream.rs")),
+        ("ArrowIpcStream", include_str!("../arrow_ipc.rs"), include_str!("arrow_ipc.rs")),
+        ("RecordBatchStream", include_str!("../arrow/stream.rs"), include_str!("arrow.rs")),
     ];
     for (name, asynchronous, blocking) in pairs {
         let (asynchronous, blocking) = (methods(asynchronous), methods(blocking));

@@ -4,7 +4,11 @@ use std::{io, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{bench::Bench, fanout::Fanout};
+use super::{
+    bench::Bench,
+    fanout::Fanout,
+    formats::{Columnar, Format, GrpcCompression, Strategy},
+};
 
 /// Reads PostgreSQL result sets of any size through rowstream-server.
 #[derive(Debug, Parser)]
@@ -141,7 +145,8 @@ pub(crate) struct Query {
     /// A parameter that is NULL, by name; for SQL by position, such as 2 for $2
     #[arg(long, value_name = "NAME", conflicts_with = "table")]
     pub(crate) null: Vec<String>,
-    /// How to print rows [default: table on a terminal, otherwise csv]
+    /// How to print rows, or in which format to keep them [default: what the name of the file says (.csv, .jsonl,
+    /// .arrow, .arrows, .parquet); table on a terminal, otherwise csv]
     #[arg(long, short)]
     pub(crate) format: Option<Format>,
     /// Write to a file, which appears when it is complete; - is stdout
@@ -150,6 +155,14 @@ pub(crate) struct Query {
     /// Print at most so many rows
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_rows: Option<u64>,
+    /// How the server reads from PostgreSQL [default: auto]
+    #[arg(long)]
+    pub(crate) strategy: Option<Strategy>,
+    /// Compress what the server sends [default: none]
+    #[arg(long, value_name = "CODEC")]
+    pub(crate) grpc_compression: Option<GrpcCompression>,
+    #[command(flatten)]
+    pub(crate) columnar: Columnar,
     /// An id of your own, to find and cancel this call by
     #[arg(long, value_name = "ID")]
     pub(crate) query_id: Option<String>,
@@ -159,16 +172,6 @@ pub(crate) struct Query {
     /// Print a summary to stderr: rows, bytes, and where the time went
     #[arg(long, short, conflicts_with = "quiet")]
     pub(crate) verbose: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// Aligned, for people
-    Table,
-    /// As PostgreSQL's COPY ... (FORMAT csv, HEADER): NULL is empty, an empty string is ""
-    Csv,
-    /// One JSON object a line; a repeated column name gets the suffix _2, _3, ...
-    Jsonl,
 }
 
 #[derive(Args, Debug)]

@@ -58,6 +58,14 @@ pub(crate) struct Unusable {
 }
 
 impl Failure {
+    /// The same, of a call that sent this SQL.
+    pub(crate) fn of_sql(self, sql: Option<String>) -> Self {
+        match self {
+            Self::Call { error, .. } => Self::Call { error, sql },
+            other => other,
+        }
+    }
+
     /// A failed write; to a closed pipe it is no error.
     pub(crate) fn output(path: Option<PathBuf>, source: io::Error) -> Self {
         match source.kind() {

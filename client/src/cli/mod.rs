@@ -10,9 +10,11 @@ mod completions;
 mod conditions;
 mod control;
 mod describe;
+mod destination;
 mod exit;
 mod failure;
 mod fanout;
+mod formats;
 mod interrupt;
 mod man;
 mod parameters;
@@ -34,6 +36,7 @@ use rowstream_client::{Client, Error};
 use self::{
     args::{Arguments, Command, Connection, Describe, Query},
     failure::Failure,
+    formats::Format,
     interrupt::Interrupts,
 };
 
@@ -81,6 +84,9 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Some(Command::Bench(bench)) if bench.other.is_some() => return bench.other.map_or(Ok(()), bench::other),
         Some(command) => command,
     };
+    if let Command::Query(query) = &mut command {
+        query.format = query.format.or_else(|| Format::of_file(query.output.as_deref()?));
+    }
     profile::apply(&profile, &mut connection, &mut command)?;
     if connection.endpoint.is_empty() {
         connection.endpoint.push(DEFAULT_ENDPOINT.to_owned());

@@ -6,7 +6,36 @@ use std::{
 };
 
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use rowstream_client::Summary;
+use rowstream_client::{Header, Strategy, Summary, sink::Visible};
+
+/// What is known of a call under way, for whoever has to end it or to tell of it.
+pub(crate) struct Underway {
+    pub(crate) progress: Progress,
+    pub(crate) query_id: Option<String>,
+    strategy: Option<Strategy>,
+    reason: String,
+}
+
+impl Underway {
+    pub(crate) fn new(progress: Progress) -> Self {
+        Self { progress, query_id: None, strategy: None, reason: String::new() }
+    }
+
+    /// Takes note of what the server said before the first row.
+    pub(crate) fn begun(&mut self, header: &Header) {
+        self.query_id = Some(header.query_id.clone());
+        self.strategy = header.strategy;
+        self.reason.clone_from(&header.strategy_reason);
+    }
+
+    /// Prints how the server has read, and why, if it says so.
+    pub(crate) fn print_strategy(&self) {
+        let Some(strategy) = self.strategy else { return };
+        let reason = if self.reason.is_empty() { String::new() } else { format!(": {}", Visible(&self.reason)) };
+        // Nobody is left to be told that stderr is gone.
+        let _ = writeln!(io::stderr(), "strategy {strategy}{reason}");
+    }
+}
 
 /// A line on stderr that tells how far the call has come.
 #[derive(Debug)]

@@ -6,18 +6,17 @@ use std::{
     time::Duration,
 };
 
-use rowstream_client::{
-    Call, Client, Summary,
-    sink::{CsvSink, JsonLinesSink, Output, Sink, TableSink},
-};
+use rowstream_client::{Call, Client, Summary};
 
 use super::{
-    args::{Connection, Format, Query, Source, TableOptions},
+    args::{Connection, Query, Source, TableOptions},
     conditions,
+    destination::Destination,
     failure::Failure,
+    formats::{Format, GrpcCompression},
     interrupt::Interrupts,
     parameters,
-    progress::Progress,
+    progress::{Progress, Underway},
 };
 
 /// How long an interrupted program waits for the server's word that the query is cancelled.
@@ -28,19 +27,15 @@ struct Job {
     call: Call,
     /// The SQL text, to show where in it an error is.
     sql: Option<String>,
-    sink: Box<dyn Sink>,
+    format: Format,
     /// The file to write; stdout without one.
     path: Option<PathBuf>,
+    row_group_bytes: Option<usize>,
     max_rows: Option<u64>,
     show_progress: bool,
     show_summary: bool,
+    show_strategy: bool,
     show_notes: bool,
-}
-
-/// What is known of a call under way, for whoever has to end it.
-struct Underway {
-    progress: Progress,
-    query_id: Option<String>,
 }
 
 pub(crate) async fn run(
@@ -49,67 +44,45 @@ pub(crate) async fn run(
     query: Query,
     interrupts: &mut Interrupts,
 ) -> Result<(), Failure> {
-    let mut job = Job::resolve(client, connection, query)?;
-    let opened = job.path.as_deref().map_or_else(Output::stdout, Output::file);
-    let mut output = opened.map_err(|source| Failure::output(job.path.clone(), source))?;
-    let mut underway = Underway { progress: Progress::new(job.show_progress), query_id: None };
+    let job = Job::resolve(client, connection, query)?;
+    let mut destination = Destination::open(job.format, job.path.clone(), job.row_group_bytes)?;
+    let mut underway = Underway::new(Progress::new(job.show_progress));
     let copied = tokio::select! {
-        copied = copy(&mut job, &mut output, &mut underway) => copied,
+        copied = destination.copy(&job.call, &mut underway) => copied,
         signal = interrupts.next() => Err(Failure::Interrupted { signal, rows: Some(0) }),
     };
     underway.progress.clear();
     match copied {
         Ok(summary) => {
-            finish(&job, output, interrupts, underway.progress.rows).await?;
-            job.print_notes(&summary, &underway.progress);
+            finish(destination, interrupts, underway.progress.rows).await?;
+            job.print_notes(&summary, &underway);
             Ok(())
         }
         Err(Failure::Interrupted { signal, .. }) => {
-            output.abandon();
+            destination.abandon();
             cancel(client, underway.query_id, interrupts).await;
             Err(Failure::Interrupted { signal, rows: Some(underway.progress.rows) })
         }
         // The output has failed, and knows how.
         Err(Failure::ClosedPipe) => {
-            finish(&job, output, interrupts, underway.progress.rows).await.and(Err(Failure::ClosedPipe))
+            finish(destination, interrupts, underway.progress.rows).await.and(Err(Failure::ClosedPipe))
         }
         Err(failure) => {
-            output.abandon();
-            Err(failure)
+            destination.abandon();
+            Err(failure.of_sql(job.sql))
         }
     }
-}
-
-/// Moves all rows into the output.
-async fn copy(job: &mut Job, output: &mut Output, underway: &mut Underway) -> Result<Summary, Failure> {
-    let failed = |error| Failure::Call { error, sql: job.sql.clone() };
-    let mut rows = job.call.stream().await.map_err(failed)?;
-    underway.query_id = Some(rows.query_id().to_owned());
-    let mut buffer = Vec::new();
-    job.sink.begin(rows.columns(), &mut buffer);
-    while let Some(batch) = rows.next_batch().await.map_err(failed)? {
-        job.sink.batch(&batch, &mut buffer).map_err(|error| failed(error.into()))?;
-        if !output.write(&mut buffer).await {
-            return Err(Failure::ClosedPipe);
-        }
-        underway.progress.set(rows.rows_received(), rows.bytes_received());
-    }
-    job.sink.end(&mut buffer);
-    output.write(&mut buffer).await;
-    rows.summary().cloned().ok_or_else(|| failed(rowstream_client::Error::Truncated { rows: rows.rows_received() }))
 }
 
 /// Completes the output. A stdout that nobody reads can be interrupted; a file is short work.
-async fn finish(job: &Job, output: Output, interrupts: &mut Interrupts, rows: u64) -> Result<(), Failure> {
-    let finished = if job.path.is_some() {
-        output.finish().await
-    } else {
-        tokio::select! {
-            finished = output.finish() => finished,
-            signal = interrupts.next() => return Err(Failure::Interrupted { signal, rows: Some(rows) }),
-        }
-    };
-    finished.map_err(|source| Failure::output(job.path.clone(), source))
+async fn finish(destination: Destination, interrupts: &mut Interrupts, rows: u64) -> Result<(), Failure> {
+    if !destination.is_stdout() {
+        return destination.finish().await;
+    }
+    tokio::select! {
+        finished = destination.finish() => finished,
+        signal = interrupts.next() => Err(Failure::Interrupted { signal, rows: Some(rows) }),
+    }
 }
 
 /// The stream is dropped, which cancels it; asking as well makes sure that the server has heard it
@@ -128,6 +101,13 @@ impl Job {
         let path = query.output.filter(|path| path != Path::new("-"));
         let on_terminal = path.is_none() && io::stdout().is_terminal();
         let format = query.format.unwrap_or(if on_terminal { Format::Table } else { Format::Csv });
+        if format.is_columnar() && on_terminal {
+            return Err(Failure::Usage(format!(
+                "--format {} is binary, and stdout is a terminal: name a file with -o, or use a pipe",
+                format.name()
+            )));
+        }
+        query.columnar.check(format).map_err(Failure::Usage)?;
         let (mut call, sql) = with_parameters(client, query.source, &query.table_options, &query.param, &query.null)?;
         if let Some(deadline) = connection.deadline {
             call = call.deadline(deadline);
@@ -135,21 +115,32 @@ impl Job {
         if let Some(id) = query.query_id {
             call = call.query_id(id);
         }
+        if let Some(strategy) = query.strategy {
+            call = call.strategy(strategy.into());
+        }
+        if let Some(compression) = query.grpc_compression.and_then(GrpcCompression::compression) {
+            call = call.compression(compression);
+        }
         Ok(Self {
-            call: call.max_rows(query.max_rows.unwrap_or(0)),
+            call: query.columnar.apply(call.max_rows(query.max_rows.unwrap_or(0))),
             sql,
-            sink: sink(format),
+            format,
+            row_group_bytes: query.columnar.row_group_bytes,
             show_progress: !query.quiet && !on_terminal,
             show_summary: query.verbose || (path.is_some() && !query.quiet),
+            show_strategy: query.verbose,
             show_notes: !query.quiet,
             path,
             max_rows: query.max_rows,
         })
     }
 
-    fn print_notes(&self, summary: &Summary, progress: &Progress) {
+    fn print_notes(&self, summary: &Summary, underway: &Underway) {
         if self.show_summary {
-            progress.print_summary(summary);
+            underway.progress.print_summary(summary);
+        }
+        if self.show_strategy {
+            underway.print_strategy();
         }
         if self.show_notes && summary.truncated && self.max_rows != Some(summary.row_count) {
             // Nobody is left to be told that stderr is gone.
@@ -173,13 +164,5 @@ pub(crate) fn with_parameters(
             let sql = sql.unwrap_or_default();
             Ok((parameters::by_position(client.sql(&sql), params, nulls)?, Some(sql)))
         }
-    }
-}
-
-fn sink(format: Format) -> Box<dyn Sink> {
-    match format {
-        Format::Table => Box::new(TableSink::default()),
-        Format::Csv => Box::new(CsvSink::default()),
-        Format::Jsonl => Box::new(JsonLinesSink::default()),
     }
 }

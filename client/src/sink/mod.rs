@@ -1,16 +1,30 @@
-//! Where rows end: printed as CSV, as JSON lines or as a table, to stdout or into a file.
+//! Where rows end: printed as CSV, as JSON lines or as a table, or kept in Arrow and Parquet; to stdout or into a file.
 //!
-//! A [`Sink`] only formats, into a buffer that its caller owns and reuses; [`Output`] moves full
-//! buffers to where they go, on a thread of its own, so that a slow reader of ours never holds up the
+//! A [`Sink`] only formats rows, into a buffer that its caller owns and reuses; [`Output`] moves full
+//! buffers to where they go, on a thread of its own (`worker`), so that a slow reader of ours never holds up the
 //! runtime. How PostgreSQL itself prints a value is in [`pgtext`].
+//!
+//! What comes in Arrow stays in Arrow: `ArrowSink` passes messages on as they are, and `ParquetOutput` encodes record
+//! batches on its thread.
 
+#[cfg(feature = "arrow")]
+mod arrow;
 mod csv;
 mod jsonl;
 mod output;
+#[cfg(feature = "parquet")]
+mod parquet;
 pub mod pgtext;
+#[cfg(feature = "parquet")]
+mod storable;
 mod table;
 mod visible;
+mod worker;
 
+#[cfg(feature = "arrow")]
+pub use self::arrow::ArrowSink;
+#[cfg(feature = "parquet")]
+pub use self::parquet::{DEFAULT_ROW_GROUP_BYTES, ParquetOutput};
 pub use self::{
     csv::{CsvSink, write_csv_field},
     jsonl::{JsonLinesSink, unique_names},

@@ -1,40 +1,24 @@
-//! Where formatted bytes go: stdout, or a file that appears under its name only when it is complete.
-//!
-//! Writing happens on a thread of its own. A reader of ours that stops (a pager, a full pipe) then
-//! blocks that thread alone, and the runtime still hears signals and answers keepalives. At most three
-//! buffers exist: one being filled, one waiting, one being written.
+//! Where formatted bytes go: stdout, or a file. At most three buffers exist: one being filled, one waiting, one being
+//! written.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::File,
     io::{self, Write as _},
-    os::fd::AsFd as _,
-    path::{Path, PathBuf},
-    thread::{self, JoinHandle},
+    path::Path,
 };
 
-use tempfile::NamedTempFile;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
+
+use super::worker::{Target, Work, Worker};
 
 /// A buffer that one huge row has grown is not kept.
 const KEPT_BUFFER_BYTES: usize = 4 << 20;
 
-/// A place to write to.
+/// A place to write bytes to.
 #[derive(Debug)]
 pub struct Output {
-    sender: mpsc::Sender<Vec<u8>>,
+    worker: Worker<Vec<u8>>,
     recycled: mpsc::Receiver<Vec<u8>>,
-    commit: oneshot::Sender<()>,
-    thread: JoinHandle<io::Result<()>>,
-    /// Whether something must be cleaned up before the process may end.
-    temporary: bool,
-}
-
-#[derive(Debug)]
-enum Target {
-    /// Stdout, a device, a named pipe: written as it comes.
-    Stream(File),
-    /// Renamed to its path when complete, removed otherwise.
-    File { file: NamedTempFile, path: PathBuf },
 }
 
 impl Output {
@@ -43,7 +27,7 @@ impl Output {
     /// # Errors
     /// If stdout is closed, or no thread can be started.
     pub fn stdout() -> io::Result<Self> {
-        Self::start(Target::Stream(File::from(io::stdout().as_fd().try_clone_to_owned()?)))
+        Self::start(Target::stdout()?)
     }
 
     /// Writes a file by way of a temporary one in the same directory. What is not a regular file (a
@@ -56,13 +40,9 @@ impl Output {
     }
 
     fn start(target: Target) -> io::Result<Self> {
-        let temporary = matches!(target, Target::File { .. });
-        let (sender, receiver) = mpsc::channel(1);
         let (recycler, recycled) = mpsc::channel(2);
-        let (commit, committed) = oneshot::channel();
-        let work = move || target.write(receiver, &recycler, committed);
-        let thread = thread::Builder::new().name("output".to_owned()).spawn(work)?;
-        Ok(Self { sender, recycled, commit, thread, temporary })
+        let worker = Worker::start(target, 1, Bytes { recycler })?;
+        Ok(Self { worker, recycled })
     }
 
     /// Hands over what the buffer holds and leaves it empty, with room. Waits while the output is
@@ -72,7 +52,7 @@ impl Output {
             return true;
         }
         let empty = self.recycled.try_recv().unwrap_or_default();
-        self.sender.send(std::mem::replace(buffer, empty)).await.is_ok()
+        self.worker.send(std::mem::replace(buffer, empty)).await
     }
 
     /// Waits until all is written, and gives the file its name.
@@ -80,90 +60,42 @@ impl Output {
     /// # Errors
     /// Whatever went wrong while writing.
     pub async fn finish(self) -> io::Result<()> {
-        let Self { sender, recycled, commit, thread, .. } = self;
-        // The thread may have failed already and hear nothing; its outcome says so.
-        let _ = commit.send(());
-        drop((sender, recycled));
-        let joined = tokio::task::spawn_blocking(|| thread.join()).await;
-        joined.map_err(io::Error::other)?.unwrap_or_else(|_| Err(io::Error::other("the output thread panicked")))
+        self.worker.finish().await
     }
 
     /// Gives up: removes the temporary file. Does not wait for a stdout that nobody reads.
     pub fn abandon(self) {
-        let Self { sender, recycled, commit, thread, temporary } = self;
-        drop((sender, recycled, commit));
-        if temporary {
-            // Only the removal matters, which has happened when the thread is gone.
-            let _ = thread.join();
-        }
+        self.worker.abandon();
     }
 }
 
-impl Target {
-    fn open(path: &Path) -> io::Result<Self> {
-        let existing = fs::metadata(path).ok();
-        if existing.as_ref().is_some_and(|existing| !existing.is_file()) {
-            return Ok(Self::Stream(OpenOptions::new().write(true).open(path)?));
-        }
-        // A symbolic link stays, and what it points to is replaced.
-        let path = if existing.is_some() { path.canonicalize()? } else { path.to_owned() };
-        let permissions = existing.map_or_else(default_permissions, |existing| existing.permissions());
-        let file = tempfile::Builder::new()
-            .prefix(".rowstream-")
-            .suffix(".partial")
-            .permissions(permissions)
-            .tempfile_in(directory(&path))?;
-        Ok(Self::File { file, path })
-    }
-
-    /// The thread: writes until the sender is gone, then completes the file if told so.
-    fn write(
-        self,
-        mut receiver: mpsc::Receiver<Vec<u8>>,
-        recycler: &mpsc::Sender<Vec<u8>>,
-        mut committed: oneshot::Receiver<()>,
-    ) -> io::Result<()> {
-        while let Some(mut buffer) = receiver.blocking_recv() {
-            self.file().write_all(&buffer)?;
-            buffer.clear();
-            if buffer.capacity() <= KEPT_BUFFER_BYTES {
-                // Full or gone: the buffer is dropped.
-                let _ = recycler.try_send(buffer);
-            }
-        }
-        match (self, committed.try_recv()) {
-            (Self::File { file, path }, Ok(())) => complete(file, &path),
-            _ => Ok(()),
-        }
-    }
-
-    fn file(&self) -> &File {
-        match self {
-            Self::Stream(file) => file,
-            Self::File { file, .. } => file.as_file(),
-        }
-    }
+/// Writes bytes as they come, and gives their buffers back.
+struct Bytes {
+    recycler: mpsc::Sender<Vec<u8>>,
 }
 
-/// Makes the file durable before it gets its name, and the name durable after.
-fn complete(file: NamedTempFile, path: &Path) -> io::Result<()> {
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    File::open(directory(path))?.sync_all()
-}
+impl Work for Bytes {
+    type Item = Vec<u8>;
 
-fn directory(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
+    fn write(&mut self, mut buffer: Vec<u8>, mut file: &File) -> io::Result<()> {
+        file.write_all(&buffer)?;
+        buffer.clear();
+        if buffer.capacity() <= KEPT_BUFFER_BYTES {
+            // Full or gone: the buffer is dropped.
+            let _ = self.recycler.try_send(buffer);
+        }
+        Ok(())
+    }
 
-/// As for any new file: narrowed by the umask.
-fn default_permissions() -> fs::Permissions {
-    use std::os::unix::fs::PermissionsExt as _;
-    fs::Permissions::from_mode(0o666)
+    fn complete(&mut self, _: &File) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn names(directory: &Path) -> Vec<String> {

@@ -87,3 +87,59 @@ fn write_element(text: &[u8], out: &mut Vec<u8>) {
     }
     out.push(b'"');
 }
+
+/// An interval as PostgreSQL prints it with IntervalStyle `postgres`: `1 year 2 mons -3 days +04:05:06.7`.
+#[cfg(feature = "parquet")]
+pub(super) fn interval(months: i32, days: i32, microseconds: i64) -> String {
+    use std::fmt::Write as _;
+
+    let mut text = String::new();
+    let mut negative_before = false;
+    for (value, unit) in [(months / 12, "year"), (months % 12, "mon"), (days, "day")] {
+        if value != 0 {
+            let space = if text.is_empty() { "" } else { " " };
+            let sign = if negative_before && value > 0 { "+" } else { "" };
+            let plural = if value == 1 { "" } else { "s" };
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{space}{sign}{value} {unit}{plural}");
+            negative_before = value < 0;
+        }
+    }
+    if text.is_empty() || microseconds != 0 {
+        let space = if text.is_empty() { "" } else { " " };
+        let sign = match microseconds {
+            ..0 => "-",
+            _ if negative_before => "+",
+            _ => "",
+        };
+        let (seconds, fraction) = (microseconds.unsigned_abs() / 1_000_000, microseconds.unsigned_abs() % 1_000_000);
+        let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        let _ = write!(text, "{space}{sign}{hours:02}:{minutes:02}:{seconds:02}");
+        if fraction != 0 {
+            let _ = write!(text, ".{}", format!("{fraction:06}").trim_end_matches('0'));
+        }
+    }
+    text
+}
+
+#[cfg(all(test, feature = "parquet"))]
+mod tests {
+    use super::interval;
+
+    // The left-hand sides are what psql 15 prints for `make_interval` of the right-hand ones.
+    #[test]
+    fn intervals_are_printed_as_postgresql_prints_them() {
+        for (text, months, days, microseconds) in [
+            ("00:00:00", 0, 0, 0),
+            ("1 year 2 mons 3 days 04:05:06.789", 14, 3, 14_706_789_000),
+            ("1 mon", 1, 0, 0),
+            ("-1 days", 0, -1, 0),
+            ("-1 years -2 mons +3 days -04:05:06.000007", -14, 3, -14_706_000_007),
+            ("-1 mons +00:00:01", -1, 0, 1_000_000),
+            ("-00:00:00.5", 0, 0, -500_000),
+            ("100:00:00", 0, 0, 360_000_000_000),
+        ] {
+            assert_eq!(interval(months, days, microseconds), text);
+        }
+    }
+}

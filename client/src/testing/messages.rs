@@ -19,7 +19,7 @@ use crate::{Reason, integrity::Tally};
 
 pub(super) type Messages = Pin<Box<dyn Stream<Item = Result<StreamQueryResponse, Status>> + Send>>;
 
-/// Something that is no `RowBatch`: a row beyond the end.
+/// Something that is no `RowBatch` (a row beyond the end) and no message of Arrow's.
 const MALFORMED: &[u8] = &[0x0a, 200, 1];
 
 /// The messages of a call, which ends when they are dropped.
@@ -90,8 +90,7 @@ impl Sending {
     /// Makes what comes next: the header, a batch, or the summary.
     async fn advance(&mut self) -> Result<(), Status> {
         if !self.begun {
-            self.begin();
-            return Ok(());
+            return self.begin();
         }
         let body = self.next_body();
         if let Some((after, stop)) = self.rows.stop.clone()
@@ -109,12 +108,17 @@ impl Sending {
         self.batch(body, rows)
     }
 
-    fn begin(&mut self) {
+    fn begin(&mut self) -> Result<(), Status> {
+        let (encoding, arrow_schema) = match self.arrow_schema()? {
+            Some(schema) => (Encoding::Arrow, schema),
+            None => (Encoding::Rows, Bytes::new()),
+        };
         let header = Header {
             query_id: self.request.query_id.clone(),
             columns: self.rows.wire_columns(),
-            encoding: Encoding::Rows.into(),
+            encoding: encoding.into(),
             strategy: Strategy::Cursor.into(),
+            arrow_schema,
             ..Header::default()
         };
         let header = Event::Header(header);
@@ -125,6 +129,37 @@ impl Sending {
             _ => self.ready.push_back(header),
         }
         self.begun = true;
+        Ok(())
+    }
+
+    /// The schema's message, for callers who ask for Arrow.
+    #[cfg(feature = "arrow")]
+    fn arrow_schema(&self) -> Result<Option<Bytes>, Status> {
+        let schema = || super::arrow::schema(&self.rows.columns).map_err(unscriptable);
+        (self.request.encoding == crate::Encoding::Arrow).then(schema).transpose()
+    }
+
+    /// Without the feature `arrow`, this server knows of it as little as an old one.
+    #[cfg(not(feature = "arrow"))]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "as with the feature")]
+    fn arrow_schema(&self) -> Result<Option<Bytes>, Status> {
+        Ok(None)
+    }
+
+    /// A batch's data, in the caller's encoding.
+    #[cfg(feature = "arrow")]
+    fn data(&self, body: Vec<u8>) -> Result<Data, Status> {
+        if self.request.encoding == crate::Encoding::Rows {
+            return Ok(Data::Rows(RowBatch(body.into())));
+        }
+        let rows = crate::RowBatch::try_new(self.rows.columns.clone(), body.into(), 0).map_err(unscriptable)?;
+        super::arrow::message(&rows).map(Data::ArrowIpc).map_err(unscriptable)
+    }
+
+    #[cfg(not(feature = "arrow"))]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "as with the feature")]
+    fn data(&self, body: Vec<u8>) -> Result<Data, Status> {
+        Ok(Data::Rows(RowBatch(body.into())))
     }
 
     /// The next batch's rows, encoded, and how many they are. Takes nothing yet.
@@ -144,15 +179,19 @@ impl Sending {
     fn batch(&mut self, body: Vec<u8>, rows: usize) -> Result<(), Status> {
         let count = |rows: u64| i64::try_from(rows).map_err(|_| Status::internal("more than 2^63 rows"));
         let (row_count, first_row) = (count(rows as u64)?, count(self.tally.rows)?);
-        self.tally.add(&body, rows, row_count, first_row).map_err(|error| Status::internal(error.to_string()))?;
+        let data = self.data(body)?;
+        self.tally
+            .add(data.bytes(), rows, row_count, first_row)
+            .map_err(|error| Status::internal(error.to_string()))?;
         self.next_row = if self.next_row == self.rows.rows.len() { rows } else { self.next_row + rows };
         self.left -= rows as u64;
-        let mut batch = Batch { data: Data::Rows(RowBatch(body.into())), row_count, first_row };
+        let mut batch = Batch { data, row_count, first_row };
         match self.rows.damage {
             Some(Damage::RowGap) if self.batches == 0 => batch.first_row += 7,
-            Some(Damage::MalformedRows) if self.batches == 0 => {
-                batch.data = Data::Rows(RowBatch(Bytes::from_static(MALFORMED)))
-            }
+            Some(Damage::MalformedRows) if self.batches == 0 => match &mut batch.data {
+                Data::Rows(rows) => rows.0 = Bytes::from_static(MALFORMED),
+                Data::ArrowIpc(message) => *message = Bytes::from_static(MALFORMED),
+            },
             _ => {}
         }
         self.ready.push_back(Event::Batch(batch));
@@ -183,6 +222,12 @@ impl Sending {
     async fn stop(&self, stop: &Stop) -> Status {
         stopped(stop, &self.running, &self.request).await
     }
+}
+
+/// A scripted value that is not of its column's type.
+#[cfg(feature = "arrow")]
+fn unscriptable(problem: impl std::fmt::Display) -> Status {
+    Status::internal(format!("the scripted rows cannot be sent in Arrow: {problem}"))
 }
 
 /// Does what is to come instead of the next message; comes back only with an error.

@@ -31,10 +31,15 @@
 //! **Other processes** and [blocking](crate::blocking) code reach it by its [`url`](FakeServer::url) as well, over TCP;
 //! the clock must run then. A test that is not asynchronous starts it in a runtime of its own, and keeps both.
 //!
+//! **Arrow**: callers who ask for it are answered in it, with the types that rowstream-server gives; a `numeric` is text,
+//! as it is without a precision.
+//!
 //! Deliberately absent: SQL. What a query gives is what was scripted for its name or text, whatever its parameters
 //! are; `max_rows` is obeyed, and the deadline is left to the caller.
 
 mod answer;
+#[cfg(feature = "arrow")]
+mod arrow;
 mod catalog;
 mod messages;
 mod record;

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, metadata::KeyAndValueRef};
 
 use super::wire::Wire;
-use crate::Value;
+use crate::{Encoding, Strategy, Value};
 
 /// What a caller asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -47,6 +47,10 @@ pub struct Request {
     pub query_id: String,
     /// The most rows that the caller wants; 0: no limit.
     pub max_rows: u64,
+    /// In which encoding the caller wants them.
+    pub encoding: Encoding,
+    /// How the caller wants them to be read; a fake server has no other way than its own.
+    pub strategy: Strategy,
     /// How much time the caller gives (`grpc-timeout`).
     pub timeout: Option<Duration>,
     /// How many attempts at this call came before (`grpc-previous-rpc-attempts`).
@@ -92,6 +96,8 @@ impl Request {
             named_parameters: named.map(|(name, value)| (name, Value::from_wire(value))).collect(),
             query_id: query_id.to_owned(),
             max_rows: 0,
+            encoding: Encoding::Rows,
+            strategy: Strategy::Auto,
             timeout: metadata.get(GRPC_TIMEOUT).and_then(|value| deadline::parse(value).ok()),
             previous_attempts: metadata
                 .get("grpc-previous-rpc-attempts")

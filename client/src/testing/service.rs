@@ -20,7 +20,7 @@ use super::{
     script::{Found, Script},
     wire::Wire,
 };
-use crate::Reason;
+use crate::{Encoding, Reason, Strategy};
 
 /// What a server's service, its connections and its owner share.
 #[derive(Clone, Debug, Default)]
@@ -103,6 +103,8 @@ impl QueryService for Service {
         let message = call.get_ref();
         let mut request = Request::read(Method::StreamQuery, &call, message.statement.as_ref(), &message.query_id);
         request.max_rows = message.max_rows.try_into().unwrap_or_default();
+        request.encoding = Encoding::from_wire(message.encoding).unwrap_or_default();
+        request.strategy = Strategy::used(message.strategy).unwrap_or_default();
         let wire = call.extensions().get().cloned();
         let (running, request, rows) = self.begin(request, wire).await?;
         Ok(Response::new(messages(running, request, rows)))

@@ -23,7 +23,7 @@ fn bash_completes_commands_flags_and_fixed_values() {
     for (words, expected) in [
         (&["rowstream", "que"][..], "query queries"),
         (&["rowstream", "query", "--for"], "--format"),
-        (&["rowstream", "query", "--format", ""], "table csv jsonl"),
+        (&["rowstream", "query", "--format", ""], "table csv jsonl arrow parquet"),
         (&["rowstream", "completions", "po"], "powershell"),
         (&["rowstream", "--print-p"], "--print-proto"),
     ] {

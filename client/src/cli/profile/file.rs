@@ -9,7 +9,7 @@ use serde::{
     de::{self, SeqAccess, Visitor},
 };
 
-use crate::cli::args::Format;
+use crate::cli::formats::Format;
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]

@@ -1,0 +1,81 @@
+//! A stream of record batches, waited for.
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+
+use super::runtime::Runtime;
+use crate::{Columns, Error, Header, Summary};
+
+/// As [`crate::RecordBatchStream`]: a result as Arrow record batches, as an [`Iterator`].
+///
+/// # Panics
+/// Reading panics in asynchronous code: see [the module](super). Dropping does not.
+#[derive(Debug)]
+pub struct RecordBatchStream {
+    inner: crate::RecordBatchStream,
+    runtime: Runtime,
+}
+
+impl RecordBatchStream {
+    pub(super) fn new(inner: crate::RecordBatchStream, runtime: Runtime) -> Self {
+        Self { inner, runtime }
+    }
+
+    /// The schema of every batch.
+    #[must_use]
+    pub fn schema(&self) -> SchemaRef {
+        self.inner.schema()
+    }
+
+    /// What the server said before the first row.
+    #[must_use]
+    pub fn header(&self) -> &Header {
+        self.inner.header()
+    }
+
+    /// The columns as PostgreSQL names them, in order.
+    #[must_use]
+    pub fn columns(&self) -> &Columns {
+        self.inner.columns()
+    }
+
+    /// The id of the call, which [`Client::cancel`](super::Client::cancel) takes.
+    #[must_use]
+    pub fn query_id(&self) -> &str {
+        self.inner.query_id()
+    }
+
+    /// Rows received so far.
+    #[must_use]
+    pub fn rows_received(&self) -> u64 {
+        self.inner.rows_received()
+    }
+
+    /// Bytes of messages received so far.
+    #[must_use]
+    pub fn bytes_received(&self) -> u64 {
+        self.inner.bytes_received()
+    }
+
+    /// The server's account of the whole; set once the stream has ended without an error.
+    #[must_use]
+    pub fn summary(&self) -> Option<&Summary> {
+        self.inner.summary()
+    }
+
+    /// As [`crate::RecordBatchStream::next_batch`]: the next batch; `None` at the end.
+    ///
+    /// # Errors
+    /// Whatever ended the call, once.
+    pub fn next_batch(&mut self) -> Result<Option<RecordBatch>, Error> {
+        self.runtime.wait(self.inner.next_batch())
+    }
+}
+
+impl Iterator for RecordBatchStream {
+    type Item = Result<RecordBatch, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.next_batch().transpose()
+    }
+}
