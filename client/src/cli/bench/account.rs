@@ -37,7 +37,8 @@ pub(super) fn report(
     let (calls, latency) = (&recorded.calls, &recorded.latencies);
     let is_open = settings.load.is_open();
     let main = if is_open { &latency.response } else { &latency.service };
-    let cpu_share = ended.cpu.as_secs_f64() / measured.as_secs_f64().max(1e-9);
+    // Nothing is measured if the warm-up was not survived.
+    let cpu_share = if measured.is_zero() { 0.0 } else { ended.cpu.as_secs_f64() / measured.as_secs_f64() };
     let lag = is_open.then(|| latency.lag.clone());
     Report {
         format: Format::Bench,
@@ -101,6 +102,7 @@ fn server(server: &recorded::Server) -> Server {
         database_s: seconds(server.database),
         encode_s: seconds(server.encode),
         client_wait_s: seconds(server.client_wait),
+        strategy: server.strategy.map(|strategy| strategy.to_string()),
     }
 }
 

@@ -4,8 +4,11 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
 
-use super::{compare::Check, schedule::RateRange};
-use crate::cli::args::{Source, TableOptions};
+use super::{call::Encoding, compare::Check, schedule::RateRange};
+use crate::cli::{
+    args::{Source, TableOptions},
+    formats::{GrpcCompression, Strategy},
+};
 
 /// What `rowstream bench --help` says beyond the options.
 const HELP: &str = "\
@@ -43,6 +46,8 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "NAME", conflicts_with = "table")]
     pub(crate) null: Vec<String>,
     #[command(flatten)]
+    pub(crate) read: ReadOptions,
+    #[command(flatten)]
     pub(crate) load: LoadOptions,
     #[command(flatten)]
     pub(crate) output: OutputOptions,
@@ -52,6 +57,26 @@ pub(crate) struct Bench {
 pub(crate) enum Other {
     /// Compare two reports that --json has written
     Compare(Compare),
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "What each call does")]
+pub(crate) struct ReadOptions {
+    /// How rows travel
+    #[arg(long, value_name = "ENCODING", default_value = "rows")]
+    pub(crate) encoding: Encoding,
+    /// How the server reads from PostgreSQL [default: auto]
+    #[arg(long)]
+    pub(crate) strategy: Option<Strategy>,
+    /// Compress what the server sends [default: none]
+    #[arg(long, value_name = "CODEC")]
+    pub(crate) grpc_compression: Option<GrpcCompression>,
+    /// Take at most so many rows of each call
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_rows: Option<u64>,
+    /// Read every value, as a program would that works with them [default: what arrives is checked and counted]
+    #[arg(long)]
+    pub(crate) read_values: bool,
 }
 
 #[derive(Args, Debug)]
@@ -85,12 +110,6 @@ pub(crate) struct LoadOptions {
     /// Connections to each server
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = connections)]
     pub(crate) connections: usize,
-    /// Take at most so many rows of each call
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) max_rows: Option<u64>,
-    /// Read every value of every row, as a program would that works with them [default: rows are checked and counted]
-    #[arg(long)]
-    pub(crate) read_values: bool,
 }
 
 #[derive(Args, Debug)]

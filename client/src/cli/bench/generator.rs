@@ -10,14 +10,13 @@ use std::{
     time::Duration,
 };
 
-use rowstream_client::Call;
 use tokio::{
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 
 use super::{
-    call::{self, Values},
+    call::Work,
     machine::cpu_time,
     pacer::Pacer,
     recorder::{Begun, Recorder},
@@ -50,8 +49,7 @@ pub(super) struct Open {
 /// A run, with nothing left to decide.
 #[derive(Debug)]
 pub(super) struct Generator {
-    pub(super) call: Arc<Call>,
-    pub(super) values: Values,
+    pub(super) work: Arc<Work>,
     pub(super) load: Load,
     pub(super) warmup: Duration,
     pub(super) extent: Extent,
@@ -171,7 +169,7 @@ impl Generator {
     }
 
     fn spawn(&self, calls: &mut JoinSet<()>, begun: Begun) {
-        calls.spawn(call::run(self.call.clone(), self.values, self.recorder.clone(), begun));
+        calls.spawn(self.work.clone().run(self.recorder.clone(), begun));
     }
 
     /// Waits until no more calls are to begin.
@@ -190,7 +188,7 @@ impl Generator {
         };
         let left = Arc::new(AtomicU64::new(left));
         for _ in 0..concurrency {
-            let (call, values, recorder) = (self.call.clone(), self.values, self.recorder.clone());
+            let (work, recorder) = (self.work.clone(), self.recorder.clone());
             let (start, end, left) = (self.begin + self.warmup, self.end(), left.clone());
             calls.spawn(async move {
                 loop {
@@ -202,7 +200,7 @@ impl Generator {
                         return;
                     }
                     let begun = Begun { due: now, at: now, measured, step: 0, held: false };
-                    call::run(call.clone(), values, recorder.clone(), begun).await;
+                    work.clone().run(recorder.clone(), begun).await;
                     // A call that fails at once must not keep the others from running.
                     tokio::task::yield_now().await;
                 }

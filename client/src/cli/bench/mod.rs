@@ -31,18 +31,21 @@ mod text;
 
 use std::{path::PathBuf, sync::Arc, time::SystemTime};
 
-use rowstream_client::{Call, Client, sink::Output};
+use rowstream_client::{Client, sink::Output};
 use tokio::time::Instant;
 
 pub(crate) use self::args::{Bench, Other};
 use self::{
+    call::Work,
     display::Progress,
     generator::{Ended, Ending, Generator, Load, Open},
     pacer::Pacer,
     recorder::Recorder,
     settings::Asked,
 };
-use super::{args::Connection, failure::Failure, interrupt::Interrupts, print, query::with_parameters};
+use super::{
+    args::Connection, failure::Failure, formats::GrpcCompression, interrupt::Interrupts, print, query::with_parameters,
+};
 
 /// Applies the load, and reports.
 pub(crate) async fn run(
@@ -51,7 +54,7 @@ pub(crate) async fn run(
     bench: Bench,
     interrupts: &mut Interrupts,
 ) -> Result<(), Failure> {
-    let asked = Asked::try_new(&bench.load)?;
+    let asked = Asked::try_new(&bench.load, &bench.read)?;
     let settings = settings::settings(&bench, &asked, connection);
     // Before the load, so that no run is in vain for want of a folder.
     let json = bench.output.json.map(open).transpose()?;
@@ -60,10 +63,17 @@ pub(crate) async fn run(
     if let Some(deadline) = connection.deadline {
         call = call.deadline(deadline);
     }
-    let call = Arc::new(call.max_rows(bench.load.max_rows.unwrap_or(0)));
+    if let Some(strategy) = bench.read.strategy {
+        call = call.strategy(strategy.into());
+    }
+    if let Some(compression) = bench.read.grpc_compression.and_then(GrpcCompression::compression) {
+        call = call.compression(compression);
+    }
+    let call = call.max_rows(bench.read.max_rows.unwrap_or(0));
+    let work = Arc::new(Work { call, encoding: bench.read.encoding, values: asked.values });
     let rates: Vec<_> = asked.schedule.iter().flat_map(|schedule| schedule.steps().collect::<Vec<_>>()).collect();
     let started = SystemTime::now();
-    let generator = generator(call, &asked)?;
+    let generator = generator(work, &asked)?;
     let recorder = generator.recorder.clone();
     let start = generator.begin + asked.warmup;
     let mut progress = Progress::new(bench.output.quiet, recorder.clone(), start, asked.extent);
@@ -81,7 +91,7 @@ pub(crate) async fn run(
     printed.and(conclude(&ended, &recorder, sql))
 }
 
-fn generator(call: Arc<Call>, asked: &Asked) -> Result<Generator, Failure> {
+fn generator(work: Arc<Work>, asked: &Asked) -> Result<Generator, Failure> {
     let load = match asked.schedule.clone() {
         None => Load::Closed { concurrency: asked.concurrency },
         Some(schedule) => {
@@ -92,8 +102,8 @@ fn generator(call: Arc<Call>, asked: &Asked) -> Result<Generator, Failure> {
     let begin = Instant::now();
     let steps = asked.schedule.as_ref().map_or(1, |schedule| schedule.steps().count());
     let recorder = Recorder::new(begin + asked.warmup, asked.schedule.is_some(), steps);
-    let Asked { values, warmup, extent, grace, .. } = *asked;
-    Ok(Generator { call, values, load, warmup, extent, grace, recorder, begin })
+    let Asked { warmup, extent, grace, .. } = *asked;
+    Ok(Generator { work, load, warmup, extent, grace, recorder, begin })
 }
 
 /// A file that will appear whole, under its name, or not at all.

@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use rowstream_client::{Code, Error, Summary};
+use rowstream_client::{Code, Error, Strategy, Summary};
 use tokio::time::Instant;
 
 use super::{failures::Failures, latency::Latency, recorder::Begun, slices::Slicer};
@@ -89,6 +89,8 @@ pub(super) struct Server {
     pub(super) database: Duration,
     pub(super) encode: Duration,
     pub(super) client_wait: Duration,
+    /// How it read, as the first header says that does.
+    pub(super) strategy: Option<Strategy>,
 }
 
 impl Recorded {

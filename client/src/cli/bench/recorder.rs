@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rowstream_client::{Error, Summary};
+use rowstream_client::{Error, Header, Summary};
 use tokio::{sync::Notify, time::Instant};
 
 use super::recorded::Recorded;
@@ -88,9 +88,13 @@ pub(super) struct Watch {
 
 impl Watch {
     /// The header is here.
-    pub(super) fn header(&mut self) {
+    pub(super) fn header(&mut self, header: &Header) {
+        let mut recorded = self.recorder.lock();
         if self.begun.measured {
-            self.recorder.lock().latencies.header.record(self.begun.due.elapsed());
+            recorded.latencies.header.record(self.begun.due.elapsed());
+        }
+        if recorded.server.strategy.is_none() {
+            recorded.server.strategy = header.strategy;
         }
     }
 

@@ -5,7 +5,13 @@
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::{call::Values, failures::Failure, latency::Latency, machine::Machine, slices::Slices};
+use super::{
+    call::{Encoding, Values},
+    failures::Failure,
+    latency::Latency,
+    machine::Machine,
+    slices::Slices,
+};
 
 /// What the document says that it is.
 const FORMAT: &str = "rowstream-bench";
@@ -57,6 +63,9 @@ pub(super) struct Settings {
     pub(super) grace_s: f64,
     pub(super) deadline_s: Option<f64>,
     pub(super) max_rows: Option<u64>,
+    pub(super) encoding: Encoding,
+    pub(super) strategy: Option<String>,
+    pub(super) grpc_compression: Option<String>,
     pub(super) values: Values,
 }
 
@@ -143,6 +152,8 @@ pub(super) struct Server {
     pub(super) database_s: f64,
     pub(super) encode_s: f64,
     pub(super) client_wait_s: f64,
+    /// How it read, if it said so.
+    pub(super) strategy: Option<String>,
 }
 
 /// What making the load took, and whether it was made as it should.

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use clap::ValueEnum;
+
 use super::{
     account::seconds,
-    args::{Bench, LoadOptions},
+    args::{Bench, LoadOptions, ReadOptions},
     call::Values,
     report::{self, Settings, Statement},
     schedule::{Extent, Schedule},
@@ -32,7 +34,7 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    pub(super) fn try_new(load: &LoadOptions) -> Result<Self, Failure> {
+    pub(super) fn try_new(load: &LoadOptions, read: &ReadOptions) -> Result<Self, Failure> {
         if load.steps.is_some() && load.rate.is_some_and(|rate| rate.is_constant()) {
             let message = "--steps needs a --rate with a beginning and an end, such as 100/s..1000/s";
             return Err(Failure::Usage(message.to_owned()));
@@ -52,7 +54,7 @@ impl Asked {
             extent,
             warmup,
             grace: load.grace,
-            values: if load.read_values { Values::Read } else { Values::Counted },
+            values: if read.read_values { Values::Read } else { Values::Counted },
             max_in_flight: bounded(load.max_in_flight.unwrap_or(MAX_IN_FLIGHT)),
             concurrency: bounded(load.concurrency.unwrap_or(1)),
             schedule: load.rate.map(|rate| Schedule::new(rate, steps, warmup, extent)),
@@ -91,9 +93,16 @@ pub(super) fn settings(bench: &Bench, asked: &Asked, connection: &Connection) ->
         warmup_s: seconds(asked.warmup),
         grace_s: seconds(asked.grace),
         deadline_s: connection.deadline.map(seconds),
-        max_rows: load.max_rows,
+        max_rows: bench.read.max_rows,
+        encoding: bench.read.encoding,
+        strategy: bench.read.strategy.and_then(as_typed),
+        grpc_compression: bench.read.grpc_compression.and_then(as_typed),
         values: asked.values,
     }
+}
+
+fn as_typed(value: impl ValueEnum) -> Option<String> {
+    value.to_possible_value().map(|value| value.get_name().to_owned())
 }
 
 fn statement(bench: &Bench) -> Statement {
@@ -137,12 +146,12 @@ mod tests {
     #[test]
     fn what_is_not_said_has_a_default_and_the_report_tells_it() {
         let (bench, connection) = parsed(&["--table", "t", "--where", "a = 1", "--limit", "5", "--deadline", "2s"]);
-        let settings = settings(&bench, &Asked::try_new(&bench.load).unwrap(), &connection);
+        let settings = settings(&bench, &Asked::try_new(&bench.load, &bench.read).unwrap(), &connection);
         assert_eq!(settings.load, report::Load::Closed { concurrency: 1 });
         assert_eq!((settings.duration_s, settings.warmup_s, settings.deadline_s), (Some(10.0), 2.0, Some(2.0)));
         assert_eq!(settings.parameters, ["--where a = 1", "--limit 5"]);
         let (bench, _) = parsed(&["select 1", "--count", "5"]);
-        let asked = Asked::try_new(&bench.load).unwrap();
+        let asked = Asked::try_new(&bench.load, &bench.read).unwrap();
         assert_eq!((asked.extent, asked.warmup), (Extent::Count(5), Duration::ZERO));
     }
 
@@ -153,7 +162,8 @@ mod tests {
             (&["select 1", "--duration", "0s"], "measure nothing"),
             (&["select 1", "--warmup", "2years"], "at most a year"),
         ] {
-            let failure = Asked::try_new(&parsed(arguments).0.load).unwrap_err();
+            let (bench, _) = parsed(arguments);
+            let failure = Asked::try_new(&bench.load, &bench.read).unwrap_err();
             assert!(matches!(&failure, Failure::Usage(message) if message.contains(told)), "{failure:?}");
         }
     }

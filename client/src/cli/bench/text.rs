@@ -7,7 +7,7 @@ use rowstream_client::sink::Visible;
 
 use super::{
     bins::bins,
-    call::Values,
+    call::{Encoding, Values},
     latency::Latency,
     numbers::{counted, float, percent, rate, three_digits, time, whole},
     report::{Ended, Load, Report, Settings, Statement, Verdict},
@@ -24,6 +24,9 @@ pub(super) fn text(report: &Report) -> String {
     // Writing to a String does not fail.
     let _ = writeln!(text, "{}", Visible(&title(&report.settings)));
     let _ = writeln!(text, "{}", Visible(&how(report)));
+    if report.measured_s == 0.0 {
+        return text;
+    }
     for (name, told) in facts(report) {
         let _ = writeln!(text, "{name:<11}{}", Visible(&told));
     }
@@ -71,6 +74,9 @@ pub(super) fn how(report: &Report) -> String {
         Ended::Failed => ", ended because every call failed",
     };
     let warmup = time(settings.warmup_s * 1e6);
+    if report.measured_s == 0.0 {
+        return format!("{load}{ended}; it did not come to the end of its warm-up, and nothing was measured");
+    }
     format!("{load}; measured for {} after {warmup} of warm-up{ended}", time(report.measured_s * 1e6))
 }
 
@@ -100,9 +106,11 @@ pub(super) fn facts(report: &Report) -> Vec<(&'static str, String)> {
         facts.push(("", told));
     }
     let [rows, bytes] = [throughput.rows_per_s, throughput.mb_per_s].map(three_digits);
-    let values = match report.settings.values {
-        Values::Counted => "rows counted, values not read",
-        Values::Read => "every value read",
+    let values = match (report.settings.encoding, report.settings.values) {
+        (Encoding::Rows, Values::Counted) => "rows, checked and counted, values not read",
+        (Encoding::Rows, Values::Read) => "rows, every value read",
+        (Encoding::Arrow, Values::Counted) => "Arrow, checked and counted, not decoded",
+        (Encoding::Arrow, Values::Read) => "Arrow, decoded, every value read",
     };
     facts.push(("data", format!("{rows} rows/s, {bytes} MB/s; {values}")));
     facts.push(("server", server(report)));
@@ -113,8 +121,9 @@ pub(super) fn facts(report: &Report) -> Vec<(&'static str, String)> {
 fn server(report: &Report) -> String {
     let server = &report.server;
     let each = |seconds: f64| time(seconds * 1e6 / float(server.calls.max(1)));
+    let strategy = server.strategy.as_ref().map(|strategy| format!("; read by {strategy}")).unwrap_or_default();
     format!(
-        "a call: queued {}, database {}, encoding {}, waiting for this client {}",
+        "a call: queued {}, database {}, encoding {}, waiting for this client {}{strategy}",
         each(server.queued_s),
         each(server.database_s),
         each(server.encode_s),

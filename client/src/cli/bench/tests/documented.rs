@@ -13,7 +13,7 @@ const PAGE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/be
 pub(super) async fn reports() -> [Report; 2] {
     let mut lab = Lab::start(|request| match request.number {
         4 => rows().error_after(1, rowstream_client::Code::Internal, rowstream_client::Reason::Internal),
-        _ => rows().after(MS * 2),
+        _ => rows().after(MS * 20),
     })
     .await;
     lab.extent = Extent::Duration(MS * 3_000);

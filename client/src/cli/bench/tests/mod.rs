@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::{
     account,
-    call::Values,
+    call::{Encoding, Values, Work},
     generator::{Generator, Load, Open},
     pacer::Pacer,
     recorder::Recorder,
@@ -34,6 +34,7 @@ struct Lab {
     warmup: Duration,
     grace: Duration,
     deadline: Option<Duration>,
+    encoding: Encoding,
     values: Values,
     /// When a signal comes.
     signal: Option<Duration>,
@@ -58,6 +59,7 @@ impl Lab {
             warmup: Duration::ZERO,
             grace: MS * 10_000,
             deadline: None,
+            encoding: Encoding::Rows,
             values: Values::Counted,
             signal: None,
         }
@@ -78,9 +80,10 @@ impl Lab {
             Some(schedule) => Load::Open(Open { schedule, max_in_flight, pacer: Pacer::of_tokio() }),
             None => Load::Closed { concurrency: self.concurrency },
         };
-        let (call, values, recorded) = (Arc::new(call), self.values, recorder.clone());
+        let work = Arc::new(Work { call, encoding: self.encoding, values: self.values });
+        let recorded = recorder.clone();
         let (warmup, extent, grace) = (self.warmup, self.extent, self.grace);
-        let generator = Generator { call, values, load, warmup, extent, grace, recorder: recorded, begin };
+        let generator = Generator { work, load, warmup, extent, grace, recorder: recorded, begin };
         let signal = self.signal.map(|after| begin + after);
         let interrupted = async || match signal {
             Some(at) => {
@@ -114,6 +117,9 @@ impl Lab {
             grace_s: account::seconds(self.grace),
             deadline_s: self.deadline.map(account::seconds),
             max_rows: None,
+            encoding: self.encoding,
+            strategy: None,
+            grpc_compression: None,
             values: self.values,
         }
     }

@@ -74,7 +74,7 @@ async fn the_text_tells_what_was_done_and_what_came_of_it() {
         "rowstream bench: query q\nclosed loop, 1 call under way at all times; measured for 3.00s after 0.00ms of warm-up\n",
         "1 failed",
         "           1 INTERNAL INTERNAL: scripted: INTERNAL\n",
-        "rows counted, values not read",
+        "rows, checked and counted, values not read",
         "service time, histogram\n",
         "service time, percentile spectrum\n",
         "\n     100 % ",
