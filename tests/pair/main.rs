@@ -7,6 +7,7 @@
 //! - [`named_queries`]: their files changed while the server runs; estimates of plans
 //! - [`streams`]: batches, limits, the first-batch rule, millions of rows in constant memory
 //! - [`round_trips`]: how often the server talks to PostgreSQL for a call
+//! - [`strategies`]: cursor, portal and COPY give the same, and end alike
 //! - [`deadlines`]: in every phase, down to PostgreSQL
 //! - [`blocking`]: the blocking client gives what the asynchronous one does
 //! - [`cancels`]: in every phase, by every way, and never another call's
@@ -31,6 +32,7 @@ mod named_queries;
 mod round_trips;
 mod stalls;
 mod statements;
+mod strategies;
 mod streams;
 mod table_reads;
 mod tls;

@@ -246,7 +246,7 @@ impl Asking<'_> {
 
 /// A comment that makes a text new to sqlx: it remembers what a text was described as, and would answer
 /// the same after DDL.
-fn unique() -> String {
+pub(super) fn unique() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     format!("/*{}*/\n", NEXT.fetch_add(1, Ordering::Relaxed))
 }

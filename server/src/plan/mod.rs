@@ -8,6 +8,7 @@ pub(crate) mod options;
 pub(crate) mod param;
 pub(crate) mod request;
 pub(crate) mod sql;
+pub(crate) mod strategy;
 
 pub(crate) mod table;
 

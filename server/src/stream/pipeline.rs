@@ -225,6 +225,14 @@ impl RowSink for Pipeline<'_> {
         }
     }
 
+    async fn flush(&mut self) {
+        self.end_of_fetch().await;
+    }
+
+    fn has_enough(&self) -> bool {
+        self.truncated
+    }
+
     fn bytes(&self) -> i64 {
         self.bytes + i64::try_from(self.builder.building_bytes()).unwrap_or(i64::MAX)
     }
