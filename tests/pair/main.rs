@@ -1,6 +1,7 @@
 //! The pair, server and client, against a real PostgreSQL. One binary; one file a behaviour:
 //!
 //! - [`contract`]: hand-written row messages equal the generated ones; the documents name every reason
+//! - [`arrow`]: record batches: every type and value, and what Arrow cannot hold
 //! - [`types`]: every value as psql prints it; parameters of every kind
 //! - [`statements`]: what is run and what is refused; named queries; bad input
 //! - [`table_reads`]: tables without SQL: filters, names, privileges, changes, what is open
@@ -21,6 +22,7 @@
 
 mod harness;
 
+mod arrow;
 mod blocking;
 mod cancels;
 mod contract;
