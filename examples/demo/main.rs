@@ -11,6 +11,7 @@
 //! - `stopping`: a deadline and a cancel that reach PostgreSQL, seen in pg_stat_activity;
 //! - `hints`: lines to try at another terminal, while it serves until Ctrl-C.
 
+mod copy;
 mod database;
 mod hints;
 mod serving;

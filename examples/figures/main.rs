@@ -11,6 +11,8 @@ use rowstream_testkit::bin;
 use tokio::process::{Child, Command};
 
 mod calls;
+#[path = "../demo/copy.rs"]
+mod copy;
 #[path = "../demo/database.rs"]
 mod database;
 mod endings;

@@ -8,6 +8,9 @@
 mod admin;
 mod admission;
 mod background;
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
 mod config;
 mod cursor;
 mod db;

@@ -10,6 +10,7 @@
 use std::{
     io::{BufRead as _, BufReader, Write as _},
     net::{SocketAddr, TcpStream as BlockingStream},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
@@ -61,6 +62,20 @@ async fn a_killed_process_leaves_nothing_behind() {
     process.wait().unwrap();
     eventually("the server has ended", SOON, async || !listens(port)).await;
     eventually("its files are gone", SOON, async || !folder.exists()).await;
+}
+
+#[test]
+fn a_kept_cluster_is_found_again_with_its_data() {
+    let folder = tempfile::tempdir().unwrap();
+    // Beyond the temporary folder itself, which user postgres cannot search.
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let kept = folder.path().join("cluster");
+    let start = || Postgres::builder().kept_in(&kept).start().unwrap();
+    start().psql("postgres", "CREATE TABLE kept AS SELECT 7 AS n").unwrap();
+    assert!(kept.join("data").is_dir());
+    let again = start();
+    assert_eq!(again.psql("postgres", "SELECT n FROM kept").unwrap(), "7");
+    assert!(again.log().contains("database system was shut down at"), "{}", again.log());
 }
 
 #[test]

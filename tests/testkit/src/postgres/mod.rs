@@ -14,6 +14,7 @@ mod ready;
 mod watchdog;
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
@@ -50,9 +51,12 @@ pub struct Builder {
     settings: Vec<(String, String)>,
     /// The port of the cluster that this becomes a standby of.
     primary: Option<u16>,
+    /// Where the cluster stays; a temporary folder otherwise.
+    kept_in: Option<PathBuf>,
 }
 
-/// A running cluster. Dropped, or however this process ends, it is stopped and its files are removed.
+/// A running cluster. Dropped, or however this process ends, it is stopped and its files are removed, unless they are
+/// [kept](Builder::kept_in).
 #[derive(Debug)]
 pub struct Postgres {
     access: Access,
@@ -66,6 +70,14 @@ impl Builder {
     #[must_use]
     pub fn setting(mut self, name: &str, value: &str) -> Self {
         self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Keeps the cluster in this folder, which is made if it is missing: the next one that is kept there finds its data.
+    /// One that another version of PostgreSQL has made does not start.
+    #[must_use]
+    pub fn kept_in(mut self, folder: &Path) -> Self {
+        self.kept_in = Some(folder.to_owned());
         self
     }
 
@@ -86,23 +98,33 @@ impl Builder {
     }
 
     fn start_on(&self, port: u16, bin: &Path, account: Option<Account>) -> Result<Postgres, Error> {
-        let folder =
-            tempfile::Builder::new().prefix("rowstream-pg-").tempdir().map_err(Error::io("make a temporary folder"))?;
-        if let Some(account) = account {
-            account.own(folder.path())?;
-        }
-        // From here on the watchdog removes it.
-        let folder = folder.keep();
+        let folder = self.folder(account)?;
         let arguments = self.arguments(port, &folder);
-        let watchdog = Watchdog::start(bin, folder, account, self.primary, &arguments)?;
+        let watchdog = Watchdog::start(bin, folder, self.kept_in.is_some(), account, self.primary, &arguments)?;
         Ok(Postgres { access: Access { bin: bin.to_owned(), port }, watchdog: Mutex::new(watchdog) })
     }
 
+    /// A folder for the watchdog: it owns it, and removes it unless it is kept.
+    fn folder(&self, account: Option<Account>) -> Result<PathBuf, Error> {
+        let own = |folder: &Path| account.map_or(Ok(()), |account| account.own(folder));
+        if let Some(kept) = &self.kept_in {
+            fs::create_dir_all(kept).map_err(Error::io(format!("make {}", kept.display())))?;
+            own(kept)?;
+            return std::path::absolute(kept).map_err(Error::io(format!("find {}", kept.display())));
+        }
+        let folder =
+            tempfile::Builder::new().prefix("rowstream-pg-").tempdir().map_err(Error::io("make a temporary folder"))?;
+        own(folder.path())?;
+        Ok(folder.keep())
+    }
+
     fn arguments(&self, port: u16, folder: &Path) -> Vec<String> {
+        // The path of a socket has to be short, and who says where a cluster is kept need not care: it has none then.
+        let sockets = if self.kept_in.is_some() { String::new() } else { folder.display().to_string() };
         let place = [
             ("port".to_owned(), port.to_string()),
             ("listen_addresses".to_owned(), "127.0.0.1".to_owned()),
-            ("unix_socket_directories".to_owned(), folder.display().to_string()),
+            ("unix_socket_directories".to_owned(), sockets),
         ];
         let defaults = SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let all = defaults.into_iter().chain(self.settings.iter().cloned()).chain(place);
@@ -125,13 +147,13 @@ impl Postgres {
     /// To choose settings.
     #[must_use]
     pub fn builder() -> Builder {
-        Builder { settings: Vec::new(), primary: None }
+        Builder { settings: Vec::new(), primary: None, kept_in: None }
     }
 
     /// To make a hot standby of this cluster, from a base backup.
     #[must_use]
     pub fn standby(&self) -> Builder {
-        Builder { settings: Vec::new(), primary: Some(self.port()) }
+        Builder { settings: Vec::new(), primary: Some(self.port()), kept_in: None }
     }
 
     /// The one cluster that all tests of a binary share, started by the first of them.

@@ -28,9 +28,12 @@ pub(crate) fn wait(folder: &Path, pid: &str, log_start: usize) -> Result<(), Err
     while start.elapsed() < LIMIT {
         match status(folder) {
             Some((owner, status)) if owner == pid && READY.contains(&status.as_str()) => return Ok(()),
-            None if logged().contains("FATAL:") => break,
-            _ => thread::sleep(PAUSE),
+            // Clients that come too early are told so in the log as well, once the file is this server's.
+            Some((owner, _)) if owner == pid => {}
+            _ if logged().contains("FATAL:") => break,
+            _ => {}
         }
+        thread::sleep(PAUSE);
     }
     let log = logged();
     if log.contains(PORT_TAKEN) { Err(Error::PortTaken) } else { Err(Error::NotReady { log }) }

@@ -15,7 +15,7 @@ use crate::Error;
 
 const SCRIPT: &str = include_str!("watchdog.sh");
 
-/// A running watchdog. Dropped, it stops the server and removes the cluster's folder.
+/// A running watchdog. Dropped, it stops the server and removes the cluster's folder, unless that is kept.
 #[derive(Debug)]
 pub(crate) struct Watchdog {
     process: Child,
@@ -27,16 +27,17 @@ pub(crate) struct Watchdog {
 
 impl Watchdog {
     /// Makes a cluster in `folder`, which it owns from now on, and starts its server: a new one, or a standby of the
-    /// one at port `primary`.
+    /// one at port `primary`. With `keep`, the cluster that is there already, which stays when the server ends.
     pub(crate) fn start(
         bin: &Path,
         folder: PathBuf,
+        keep: bool,
         account: Option<Account>,
         primary: Option<u16>,
         settings: &[String],
     ) -> Result<Self, Error> {
         let mut command = Command::new("sh");
-        command.args(["-c", SCRIPT, "watchdog"]).arg(bin).arg(&folder);
+        command.args(["-c", SCRIPT, "watchdog"]).arg(bin).arg(&folder).arg(if keep { "keep" } else { "" });
         command.arg(primary.map_or_else(String::new, |port| port.to_string())).args(settings);
         command.current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         // Ctrl-C at a terminal goes to the whole group: the watchdog must outlive us to clean up.

@@ -5,7 +5,7 @@
 //! peers URL CALLS AT_ONCE
 //! ```
 //!
-//! The first calls warm up and are not counted: as many as are at once, ten times. `benches/peers/run` runs it.
+//! The first calls warm up and are not counted: as many as are at once, ten times. `benches/peers/calls/run` runs it.
 
 use std::time::{Duration, Instant};
 
