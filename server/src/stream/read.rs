@@ -17,7 +17,12 @@ use crate::{
     cursor::{bind::bind, describe::describe, read::Cursor, session::Session},
     error::{Error, SqlErrorKind},
     metrics::calls,
-    plan::{self, Argument, Column, Described, Source, named::BadFile, options::ReadOptions, request::Statement},
+    plan::{
+        self, Argument, Column, Described, Source,
+        named::BadFile,
+        options::{Encoding, ReadOptions},
+        request::Statement,
+    },
     stop::Phase,
 };
 
@@ -146,7 +151,7 @@ impl Read<'_> {
                 return Err(Failed { again: outdated(&error), error });
             }
         };
-        let header = header(self.call, &plan.described.columns);
+        let header = header(self.call, &plan.described.columns, self.options.encoding);
         let described = plan.described.clone();
         let mut pipeline =
             Pipeline::new(described, header, self.options, &engine.admission, self.call, &mut *self.outbox);
@@ -249,12 +254,16 @@ async fn fetch_all(cursor: &mut Cursor, pipeline: &mut Pipeline<'_>, call: &Call
     }
 }
 
-fn header(call: &Call, columns: &[Column]) -> v1::Header {
+fn header(call: &Call, columns: &[Column], encoding: Encoding) -> v1::Header {
+    let encoding = match encoding {
+        Encoding::Rows => v1::Encoding::Rows,
+        Encoding::Arrow(_) => v1::Encoding::Arrow,
+    };
     v1::Header {
         query_id: call.id.clone(),
         columns: columns.iter().map(wire_column).collect(),
         deadline: Some(call.deadline.into()),
-        encoding: v1::Encoding::Rows.into(),
+        encoding: encoding.into(),
         strategy: v1::Strategy::Cursor.into(),
         ..v1::Header::default()
     }
