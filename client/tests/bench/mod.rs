@@ -180,14 +180,3 @@ fn what_cannot_be_read_or_written_is_told_before_any_call() {
     lab.expect(&["--query", "rows", "--rate", "5/s", "-c", "3"], 64, "cannot be used with");
     assert_eq!(lab.fake.server.calls().len(), 0);
 }
-
-#[test]
-fn every_command_has_its_manual_page() {
-    let lab = Lab::start();
-    let output = program(&lab.fake.endpoint, &["man", "man"]).current_dir(lab.directory.path()).output().unwrap();
-    assert!(output.status.success());
-    for page in ["rowstream-bench.1", "rowstream-bench-compare.1"] {
-        let page = fs::read_to_string(lab.path("man").join(page)).unwrap();
-        assert!(page.contains("bench"), "{page}");
-    }
-}

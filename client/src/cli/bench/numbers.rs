@@ -45,6 +45,16 @@ pub(super) fn percent(share: f64) -> String {
     if percent.abs() < 10.0 { format!("{percent:.1} %") } else { format!("{percent:.0} %") }
 }
 
+/// As a mark of an axis: without zeros that say nothing.
+pub(super) fn short(figure: &str) -> String {
+    let end = figure.find(|char: char| char.is_alphabetic()).unwrap_or(figure.len());
+    let (number, unit) = figure.split_at(end);
+    match number.contains('.') {
+        true => format!("{}{unit}", number.trim_end_matches('0').trim_end_matches('.')),
+        false => figure.to_owned(),
+    }
+}
+
 /// How many of them: `1 row`, `1,234 rows`.
 pub(super) fn counted(count: u64, one: &str) -> String {
     format!("{} {one}{}", HumanCount(count), if count == 1 { "" } else { "s" })
@@ -62,6 +72,10 @@ mod tests {
             ["0.00ms", "0.085ms", "0.850ms", "1.23ms", "12.3ms", "123ms", "999ms", "1.00s", "12.3s", "3,600s"]
         );
         assert_eq!((percent(0.0051), percent(0.123), percent(-0.5)), ("0.5 %".into(), "12 %".into(), "-50 %".into()));
+        assert_eq!(
+            ["10.0ms", "1.50s", "0.00", "0.080", "100", "1,000"].map(short),
+            ["10ms", "1.5s", "0", "0.08", "100", "1,000"]
+        );
         assert_eq!((counted(1, "row"), counted(1234, "row")), ("1 row".into(), "1,234 rows".into()));
     }
 }

@@ -42,7 +42,7 @@ pub(super) struct Calls {
     pub(super) failed: u64,
     /// Given up by us at the end of the run.
     pub(super) unfinished: u64,
-    /// Due, but never begun, because as many as may be were under way.
+    /// Due, and not begun by the end.
     pub(super) never_begun: u64,
     /// Begun late for that reason.
     pub(super) held: u64,

@@ -20,6 +20,13 @@ impl Axis {
         Self { least: 0.0, greatest: steps * step, logarithmic: false, ticks: ticks.collect() }
     }
 
+    /// From 0 to the greatest value itself, with marks at round numbers.
+    pub(super) fn upto(greatest: f64, label: impl Fn(f64) -> String) -> Self {
+        let mut axis = Self::linear(greatest, label);
+        axis.ticks.retain(|(value, _)| *value <= greatest);
+        Self { greatest, ..axis }
+    }
+
     /// In which equal distances are equal ratios; both values are above 0.
     pub(super) fn logarithmic(least: f64, greatest: f64, label: impl Fn(f64) -> String) -> Self {
         let (least, greatest) = (least.max(1e-9), greatest.max(least * 1.5));
@@ -78,6 +85,7 @@ mod tests {
         for (greatest, expected) in [(1000.0, "0 200 400 600 800 1000"), (7.0, "0 2 4 6 8"), (0.0, "0 0.2")] {
             assert_eq!(labels(&Axis::linear(greatest, plain)), expected, "{greatest}");
         }
+        assert_eq!(labels(&Axis::upto(7.0, plain)), "0 2 4 6");
         let rounded = |value: f64| format!("{}", value.round());
         assert_eq!(labels(&Axis::logarithmic(100.0, 1e6, rounded)), "100 1000 10000 100000 1000000");
         assert_eq!(labels(&Axis::logarithmic(90.0, 210.0, rounded)), "100 150 200");
@@ -85,7 +93,7 @@ mod tests {
 
     #[test]
     fn positions_are_within_the_axis_and_keep_the_order() {
-        for axis in [Axis::linear(50.0, |_| String::new()), Axis::logarithmic(1.0, 50.0, |_| String::new())] {
+        for axis in [Axis::upto(50.0, |_| String::new()), Axis::logarithmic(1.0, 50.0, |_| String::new())] {
             let positions: Vec<_> = [0.0, 1.0, 2.0, 10.0, 50.0, 99.0].map(|value| axis.position(value)).into();
             assert!(positions.iter().all(|position| (0.0..=1.0).contains(position)), "{positions:?}");
             assert!(positions.is_sorted(), "{positions:?}");

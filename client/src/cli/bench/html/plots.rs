@@ -7,7 +7,7 @@ use super::{
 use crate::cli::bench::{
     bins::bins,
     latency::Latency,
-    numbers::{counted, float, three_digits, time},
+    numbers::{counted, float, short, three_digits, time},
     report::Report,
     slices::Slice,
     text,
@@ -74,13 +74,13 @@ fn histogram(report: &Report) -> String {
         .collect();
     // Bounds stand between bars; every second one, if they are many.
     let every = if bins.len() > 12 { 2 } else { 1 };
-    let ticks = bars.iter().zip(&bins).skip(every - 1).step_by(every).map(|(bar, bin)| (bar.to, bin.label()));
+    let ticks = bars.iter().zip(&bins).skip(every - 1).step_by(every).map(|(bar, bin)| (bar.to, short(&bin.label())));
     let most = bars.iter().map(|bar| bar.height).fold(0.0, f64::max);
     let chart = Chart {
         title: format!("Histogram of the {name}"),
         caption: "calls between one time and the next; a bar's width is a ratio of times",
         x: Axis::marked(float(bars.len() as u64), ticks.collect()),
-        y: Axis::linear(most, three_digits),
+        y: Axis::linear(most, mark),
     };
     chart.bars(&bars)
 }
@@ -99,20 +99,18 @@ fn latency_over_time(report: &Report) -> String {
 }
 
 fn calls_over_time(report: &Report) -> String {
-    let width = float(report.over_time.width_s);
-    let mut series = vec![over_time(report, "succeeded", |slice| Some(float(slice.succeeded) / width))];
+    let mut series = vec![rate_over_time(report, "succeeded", |slice| float(slice.succeeded))];
     if report.over_time.slices.iter().any(|slice| slice.failed > 0) {
-        series.push(over_time(report, "failed", |slice| Some(float(slice.failed) / width)));
+        series.push(rate_over_time(report, "failed", |slice| float(slice.failed)));
     }
-    let y = Axis::linear(greatest(&series), three_digits);
+    let y = Axis::linear(greatest(&series), mark);
     chart_over_time(report, "Calls a second", "ended in each slice", y)
         .lines(&series, |at, calls| format!("{}/s at {}", three_digits(calls), seconds(at)))
 }
 
 fn data_over_time(report: &Report) -> String {
-    let width = float(report.over_time.width_s);
-    let series = [over_time(report, "MB/s", |slice| Some(float(slice.bytes) / 1e6 / width))];
-    let y = Axis::linear(greatest(&series), three_digits);
+    let series = [rate_over_time(report, "MB/s", |slice| float(slice.bytes) / 1e6)];
+    let y = Axis::linear(greatest(&series), mark);
     let rows = three_digits(report.throughput.rows_per_s);
     let title = format!("Data: {rows} rows/s in all");
     chart_over_time(report, &title, "row data received in each slice", y)
@@ -121,23 +119,34 @@ fn data_over_time(report: &Report) -> String {
 
 fn in_flight_over_time(report: &Report) -> String {
     let series = [over_time(report, "under way at once", |slice| Some(float(slice.in_flight)))];
-    let y = Axis::linear(greatest(&series), three_digits);
+    let y = Axis::linear(greatest(&series), mark);
     chart_over_time(report, "Calls under way", "the most at once when a call began in each slice", y)
         .lines(&series, |at, calls| format!("{} at {}", three_digits(calls), seconds(at)))
 }
 
+/// A line through the middle of each slice.
 fn over_time(report: &Report, name: &'static str, value: impl Fn(&Slice) -> Option<f64>) -> Series {
     let width = float(report.over_time.width_s);
-    let points = report.over_time.slices.iter().zip(0_u32..).map(|(slice, place)| {
-        // In the middle of its slice.
-        ((f64::from(place) + 0.5) * width, value(slice))
-    });
+    let slices = report.over_time.slices.iter().zip(0_u32..);
+    let points = slices.map(|(slice, place)| ((f64::from(place) + 0.5) * width, value(slice)));
     Series { name, points: points.collect() }
+}
+
+/// What happens a second. In a slice that the measured time does not fill, it would seem to be less than it is.
+fn rate_over_time(report: &Report, name: &'static str, value: impl Fn(&Slice) -> f64) -> Series {
+    let width = float(report.over_time.width_s);
+    let mut series = over_time(report, name, |slice| Some(value(slice) / width));
+    series.points.retain(|(at, _)| at + width / 2.0 <= report.measured_s + 1e-3);
+    series
 }
 
 fn chart_over_time(report: &Report, title: &str, caption: &'static str, y: Axis) -> Chart {
     let all = float(report.over_time.width_s * report.over_time.slices.len() as u64);
-    Chart { title: title.to_owned(), caption, x: Axis::linear(all, seconds), y }
+    Chart { title: title.to_owned(), caption, x: Axis::upto(all, seconds), y }
+}
+
+fn mark(value: f64) -> String {
+    short(&three_digits(value))
 }
 
 fn seconds(at: f64) -> String {
@@ -148,7 +157,9 @@ fn seconds(at: f64) -> String {
 fn latency_axis(series: &[Series]) -> Axis {
     let values = || series.iter().flat_map(|line| line.points.iter().filter_map(|(_, y)| *y));
     let least = values().filter(|value| *value > 0.0).fold(f64::INFINITY, f64::min);
-    Axis::logarithmic(if least.is_finite() { least } else { 1.0 }, values().fold(1.0, f64::max), time)
+    Axis::logarithmic(if least.is_finite() { least } else { 1.0 }, values().fold(1.0, f64::max), |micros| {
+        short(&time(micros))
+    })
 }
 
 fn greatest(series: &[Series]) -> f64 {

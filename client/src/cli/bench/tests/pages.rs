@@ -91,7 +91,7 @@ async fn the_text_tells_what_was_done_and_what_came_of_it() {
     ] {
         assert!(told.contains(line), "{line:?} is not in\n{told}");
     }
-    assert_eq!(bars(&told), bars(&told).into_iter().filter(|length| *length <= 40).collect::<Vec<_>>());
+    assert!(bars(&told).iter().all(|length| *length <= 40) && bars(&told).contains(&40), "{told}");
 }
 
 fn bars(text: &str) -> Vec<usize> {
@@ -99,7 +99,7 @@ fn bars(text: &str) -> Vec<usize> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reports_of_other_values_can_be_told_apart_by_eye() {
+async fn a_report_that_was_read_again_tells_the_same() {
     let [closed, _] = reports().await;
     let before: Report = Report::read(&closed.write().unwrap()).unwrap();
     assert_eq!(text::text(&before), text::text(&closed), "what is read tells the same");
