@@ -1,10 +1,8 @@
 //! The ways to read a statement behind one face. What each does is in `cursor`; which is taken, in `plan::strategy`.
 
-use sqlx::postgres::PgArguments;
-
 use super::{calls::Call, pipeline::Pipeline};
 use crate::{
-    cursor::{copy::Copy, portal::Portal, read::Cursor, session::Session},
+    cursor::{bind::Bound, copy::Copy, portal::Portal, read::Cursor, session::Session},
     error::Error,
     plan::{Described, strategy::Way},
     stop::Stop,
@@ -24,7 +22,7 @@ impl Reader {
         session: Session,
         stop: &Stop,
         described: &Described,
-        arguments: PgArguments,
+        arguments: Bound,
         batch_bytes: usize,
     ) -> Result<Self, (Session, Error)> {
         Ok(match way {
