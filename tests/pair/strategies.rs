@@ -100,6 +100,35 @@ async fn an_empty_result_and_a_result_without_columns_are_read_by_every_strategy
 }
 
 #[tokio::test]
+async fn whatever_a_cursor_reads_the_others_read_too() {
+    let pair = Pair::with(&["--tables", "public.*"]).await;
+    pair.psql("create table things as select i, i::text as t from generate_series(1, 2000) i");
+    let table = |strategy: Strategy| {
+        let read = v1::TableRead { table: "things".to_owned(), ..v1::TableRead::default() };
+        let source = Some(v1::statement::Source::Table(read));
+        let statement = Some(v1::Statement { source, ..v1::Statement::default() });
+        StreamQueryRequest { strategy: strategy.into(), statement, ..StreamQueryRequest::default() }
+    };
+    let texts = [
+        "values (1, 'a'), (2, null)",
+        "table things",
+        "with a as (select i from things) select * from a order by i desc",
+        "(select 1 as x) union all (select 2) -- the end",
+        "select ';' as semicolon; /* ) to program */",
+    ];
+    for number in 0..=texts.len() {
+        let request = |strategy: Strategy| texts.get(number).map_or_else(|| table(strategy), |text| by(strategy, text));
+        let (_, expected) = ends(&events(&pair, request(Strategy::Cursor)).await.expect("rows"));
+        for strategy in WHOLE {
+            let (header, summary) = ends(&events(&pair, request(strategy)).await.expect("rows"));
+            let read = (header.strategy(), summary.row_count, summary.checksum);
+            assert_eq!(read, (strategy, expected.row_count, expected.checksum), "{:?}", texts.get(number));
+        }
+    }
+    pair.assert_settled().await;
+}
+
+#[tokio::test]
 async fn a_limit_on_rows_ends_the_statement_and_keeps_its_connection() {
     let pair = Pair::with(&["--pool-max", "1"]).await;
     let before = backend(&pair).await;

@@ -7,6 +7,7 @@
 
 use futures_util::TryStreamExt as _;
 use sqlx::{AssertSqlSafe, Executor as _, SqlSafeStr as _, Statement as _};
+use tokio::task::coop::consume_budget;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -89,6 +90,8 @@ impl Copy {
                     }
                 };
                 let Some(data) = data else { break };
+                // sqlx does not yield while there is something to read, and a stop must be noticed.
+                consume_budget().await;
                 if enough.is_cancelled() || stop.now().is_some() {
                     continue;
                 }
@@ -97,13 +100,13 @@ impl Copy {
                 }
                 if broken.is_some() || sink.has_enough() {
                     enough.cancel();
-                    tokio::task::yield_now().await;
                 }
             }
             Ok(())
         };
         let result = guard.run_until(stop, copy.text, enough.cancelled(), reading).await;
-        if broken.is_none() && result.is_ok() && !enough.is_cancelled() {
+        let stopped = enough.is_cancelled() || stop.now().is_some();
+        if broken.is_none() && result.is_ok() && !stopped {
             broken = tuples.finish().err();
         }
         if !begun || broken.is_some() {

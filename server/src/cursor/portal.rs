@@ -6,6 +6,7 @@
 
 use futures_util::TryStreamExt as _;
 use sqlx::{AssertSqlSafe, postgres::PgArguments};
+use tokio::task::coop::consume_budget;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -61,6 +62,8 @@ impl Portal {
                     }
                 };
                 let Some(row) = row else { break };
+                // sqlx does not yield while there is something to read, and a stop must be noticed.
+                consume_budget().await;
                 if std::mem::take(&mut first) {
                     schema_changed = !looks_like(&row, expected);
                 }
@@ -72,7 +75,6 @@ impl Portal {
                 }
                 if schema_changed || sink.has_enough() {
                     enough.cancel();
-                    tokio::task::yield_now().await;
                 }
             }
             Ok(())
