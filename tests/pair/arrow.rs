@@ -162,19 +162,19 @@ async fn a_large_result_adds_up_in_every_way_it_can_be_read_and_packed() {
 async fn what_arrow_cannot_hold_is_an_error_that_names_it_or_null() {
     let pair = Pair::start().await;
     pair.psql("create table digits (good numeric(6, 2), bad numeric(6, 2)); insert into digits values (1, 'NaN')");
-    for (sql, column) in [
-        ("select 1 as good, 'infinity'::date as bad", "bad"),
-        ("select 1 as good, '-infinity'::timestamp as bad", "bad"),
-        ("select 1 as good, 'infinity'::timestamptz as bad", "bad"),
-        ("select 1 as good, '24:00'::time as bad", "bad"),
-        ("select 1 as good, '{{1,2},{3,4}}'::int4[] as bad", "bad"),
-        ("select 1 as good, '[0:1]={1,2}'::int4[] as bad", "bad"),
-        ("select 1 as good, '300000000 years'::interval / 100 + '100000000000 seconds'::interval * 100 as bad", "bad"),
-        ("select good, bad from digits", "bad"),
+    for sql in [
+        "select 1 as good, 'infinity'::date as bad",
+        "select 1 as good, '-infinity'::timestamp as bad",
+        "select 1 as good, 'infinity'::timestamptz as bad",
+        "select 1 as good, '24:00'::time as bad",
+        "select 1 as good, '{{1,2},{3,4}}'::int4[] as bad",
+        "select 1 as good, '[0:1]={1,2}'::int4[] as bad",
+        "select 1 as good, '2600000:00:00'::interval as bad",
+        "select good, bad from digits",
     ] {
         let Err(Error::Status(error)) = batches(pair.client().sql(sql)).await else { panic!("{sql}: no error") };
         assert_eq!((error.code(), error.reason()), (Code::OutOfRange, Some(Reason::UnrepresentableValue)), "{sql}");
-        assert!(error.to_string().contains("row 0") && error.to_string().contains(column), "{error}");
+        assert!(error.to_string().contains("row 0") && error.to_string().contains("\"bad\""), "{error}");
         let nulls = pair.client().sql(sql).arrow_options(ArrowOptions::new().unrepresentable_as_null());
         let batch = only(nulls).await;
         assert!(batch.column(0).is_valid(0) && batch.column(1).is_null(0), "{sql}");
