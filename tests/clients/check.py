@@ -5,6 +5,7 @@ import traceback
 
 import grpc
 
+import arrow_checks
 import buf_checks
 import metrics_checks
 import programs
@@ -48,6 +49,7 @@ def check_plain(server, url, rowstream, service_rust):
         with grpc.insecure_channel(address) as channel:
             wait_until_reachable(channel)
             failed = run("grpcio", python_checks.Checks(channel))
+            failed += run("pyarrow, polars", arrow_checks.Checks(channel, url))
         failed += run("buf curl", buf_checks.Checks(address))
         failed += run("example", service_checks.Checks(address, rowstream, service_rust))
         return failed + run("prometheus_client", metrics_checks.Checks(admin))
