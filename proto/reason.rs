@@ -90,6 +90,8 @@ reasons! {
     Overloaded => "OVERLOADED",
     /// A row is larger than the server allows. OUT_OF_RANGE.
     RowTooLarge => "ROW_TOO_LARGE",
+    /// A value that the Arrow type of its column cannot hold. OUT_OF_RANGE.
+    UnrepresentableValue => "UNREPRESENTABLE_VALUE",
     /// A text value is not valid UTF-8. DATA_LOSS.
     InvalidEncoding => "INVALID_ENCODING",
     /// PostgreSQL does not support what the statement asks for: SQLSTATE class 0A. UNIMPLEMENTED.

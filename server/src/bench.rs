@@ -4,17 +4,12 @@
 use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
-use rowstream_contract::v1::StreamQueryRequest;
+use rowstream_contract::v1::{self, StreamQueryRequest};
 
 use crate::{
-    encode::{
-        Malformed,
-        batch::{BatchBuilder, BatchLimits},
-        codec::Codec,
-        row::RawRow,
-    },
+    encode::{Malformed, batch::BatchBuilder, codec::Codec, row::RawRow},
     plan::{
-        self, Source,
+        self, Column, Source, TypeName,
         named::NamedQuery,
         param::{Fitted, fit},
         request::RequestPolicy,
@@ -57,8 +52,33 @@ impl RawRow for BinaryRow {
 /// If a type has no codec, or a value is not of its type.
 #[must_use]
 pub fn encode_rows(type_oids: &[u32], rows: &[BinaryRow]) -> Vec<Bytes> {
-    let codecs = type_oids.iter().map(|oid| Codec::of(*oid).expect("a type with a codec")).collect();
-    let mut builder = BatchBuilder::new(codecs, limits());
+    encode(type_oids, rows, &StreamQueryRequest::default())
+}
+
+/// As [`encode_rows`] with `ENCODING_ARROW`; a `numeric` is taken to be `numeric(15, 2)`.
+///
+/// # Panics
+/// If a type has no codec, or a value is not of its type.
+#[must_use]
+pub fn encode_arrow(type_oids: &[u32], rows: &[BinaryRow]) -> Vec<Bytes> {
+    encode(
+        type_oids,
+        rows,
+        &StreamQueryRequest { encoding: v1::Encoding::Arrow.into(), ..StreamQueryRequest::default() },
+    )
+}
+
+fn encode(type_oids: &[u32], rows: &[BinaryRow], request: &StreamQueryRequest) -> Vec<Bytes> {
+    /// PostgreSQL's type modifier of `numeric(15, 2)`.
+    const MODIFIER: i32 = (15 << 16 | 2) + 4;
+    let column = |oid: &u32| {
+        let short = Codec::type_name(*oid).expect("a type with a codec");
+        let type_name = TypeName { oid: *oid, qualified: short.clone(), short };
+        Column::new(String::new(), type_name, sql::Cast::Text).with_modifier(Some(MODIFIER))
+    };
+    let columns: Vec<Column> = type_oids.iter().map(column).collect();
+    let options = POLICY.options(request, &Source::Sql(String::new())).expect("the defaults are valid");
+    let mut builder = BatchBuilder::new(&columns, options.encoding, options.limits);
     let mut bodies = Vec::new();
     for row in rows {
         builder.push(row).expect("a row of these types");
@@ -66,16 +86,11 @@ pub fn encode_rows(type_oids: &[u32], rows: &[BinaryRow]) -> Vec<Bytes> {
             bodies.push(batch.data.bytes().clone());
         }
     }
-    builder.close();
+    builder.close().expect("values of these types");
     while let Some(batch) = builder.next_closed() {
         bodies.push(batch.data.bytes().clone());
     }
     bodies
-}
-
-fn limits() -> BatchLimits {
-    let source = Source::Sql(String::new());
-    POLICY.options(&StreamQueryRequest::default(), &source).expect("the defaults are valid").limits
 }
 
 /// A request from the wire to the statement that is declared: checked, arranged, its values made ready for parameters

@@ -50,6 +50,8 @@ pub(crate) enum Error {
     RowTooLarge { row: i64, limit: usize },
     #[error("row {row}, column {column:?}: the text is not valid UTF-8")]
     InvalidEncoding { row: i64, column: String },
+    #[error("row {row}, column {column:?}: {what} has no place in its Arrow type")]
+    Unrepresentable { row: i64, column: String, what: &'static str },
     #[error("{limit} streams are open and {queued} calls are waiting for one already")]
     QueueFull { limit: usize, queued: usize },
     #[error("no stream became free within {}", humantime::format_duration(*.0))]
@@ -189,6 +191,7 @@ impl Error {
             Self::DatabaseUnavailable { .. } => Reason::DatabaseUnavailable,
             Self::SchemaChanged => Reason::SchemaChanged,
             Self::RowTooLarge { .. } => Reason::RowTooLarge,
+            Self::Unrepresentable { .. } => Reason::UnrepresentableValue,
             Self::InvalidEncoding { .. } => Reason::InvalidEncoding,
             Self::QueueFull { .. } => Reason::QueueFull,
             Self::QueueTimeout(_) => Reason::QueueTimeout,

@@ -3,7 +3,7 @@
 
 use std::any::Any;
 
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use tonic::body::Body;
 use tower::{
@@ -44,12 +44,28 @@ pub(crate) fn stack(
         .load_shed()
         .layer(GlobalConcurrencyLimitLayer::new(max_calls))
         .service(Bounded { routes, requests });
-    let service = service.map_request(|request: Request<Incoming>| request.map(Body::new));
+    let service = service.map_request(|mut request: Request<Incoming>| {
+        choose_compression(request.headers_mut());
+        request.map(Body::new)
+    });
     BoxCloneSyncService::new(service.map_response(|response| response.map(Body::new)).map_err(Into::into))
 }
 
 /// The header that carries a request's id, both ways.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The metadata by which a caller asks for compressed messages, `gzip` or `zstd`.
+const COMPRESSION: HeaderName = HeaderName::from_static("rowstream-compression");
+/// What gRPC clients say of themselves: Python's and Go's always, asked or not.
+const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
+
+/// Answers are compressed for those who ask for it, not for all who could read that.
+fn choose_compression(headers: &mut HeaderMap) {
+    match headers.get(COMPRESSION).cloned() {
+        Some(asked) => headers.insert(ACCEPT_ENCODING, asked),
+        None => headers.remove(ACCEPT_ENCODING),
+    };
+}
 
 /// Makes an id for a request that came without one.
 #[derive(Clone, Copy, Debug)]

@@ -8,7 +8,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::service::Routes;
+use tonic::{codec::CompressionEncoding, service::Routes};
 use tonic_health::{
     pb::health_server::HealthServer,
     server::{HealthReporter, HealthService},
@@ -199,7 +199,12 @@ fn routes(args: &Args, service: Queryable, health: HealthReporter) -> Result<lay
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
-    let routes = Routes::new(QueryServiceServer::new(service).max_decoding_message_size(MAX_REQUEST_BYTES))
+    // For those who ask (`layers::choose_compression`).
+    let query_service = QueryServiceServer::new(service)
+        .max_decoding_message_size(MAX_REQUEST_BYTES)
+        .send_compressed(CompressionEncoding::Zstd)
+        .send_compressed(CompressionEncoding::Gzip);
+    let routes = Routes::new(query_service)
         .add_service(HealthServer::new(HealthService::from_health_reporter(health)))
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)

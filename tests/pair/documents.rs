@@ -11,7 +11,7 @@ use std::{
 
 use futures_util::TryStreamExt as _;
 use rowstream_client::{
-    Client, Code, Error, Filter, Reason, blocking, col,
+    ArrowOptions, Client, Code, Error, Filter, Reason, blocking, col,
     fanout::{Concurrency, HedgePolicy, Rate, RetryPolicy},
     sink::{CsvSink, Sink as _},
 };
@@ -103,6 +103,17 @@ async fn tables_are_read() -> Result {
         .stream()
         .await?;
     assert!(rows.try_next().await?.is_none());
+    Ok(())
+}
+
+#[allow(dead_code, reason = "it is compiled")]
+async fn record_batches_are_read(client: Client) -> Result {
+    let call = client.table("tpch.orders").call().arrow_options(ArrowOptions::new().unrepresentable_as_null());
+    let mut batches = call.record_batches().await?;
+    println!("{}, read by {:?}", batches.schema(), batches.header().strategy);
+    while let Some(batch) = batches.next_batch().await? {
+        println!("{} rows", batch.num_rows());
+    }
     Ok(())
 }
 

@@ -1,12 +1,14 @@
 //! The pair, server and client, against a real PostgreSQL. One binary; one file a behaviour:
 //!
 //! - [`contract`]: hand-written row messages equal the generated ones; the documents name every reason
+//! - [`arrow`]: record batches: every type and value, and what Arrow cannot hold
 //! - [`types`]: every value as psql prints it; parameters of every kind
 //! - [`statements`]: what is run and what is refused; named queries; bad input
 //! - [`table_reads`]: tables without SQL: filters, names, privileges, changes, what is open
 //! - [`named_queries`]: their files changed while the server runs; estimates of plans
 //! - [`streams`]: batches, limits, the first-batch rule, millions of rows in constant memory
 //! - [`round_trips`]: how often the server talks to PostgreSQL for a call
+//! - [`strategies`]: cursor, portal and COPY give the same, and end alike
 //! - [`deadlines`]: in every phase, down to PostgreSQL
 //! - [`blocking`]: the blocking client gives what the asynchronous one does
 //! - [`cancels`]: in every phase, by every way, and never another call's
@@ -20,6 +22,7 @@
 
 mod harness;
 
+mod arrow;
 mod blocking;
 mod cancels;
 mod contract;
@@ -31,6 +34,7 @@ mod named_queries;
 mod round_trips;
 mod stalls;
 mod statements;
+mod strategies;
 mod streams;
 mod table_reads;
 mod tls;

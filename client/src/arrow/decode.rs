@@ -239,6 +239,21 @@ mod tests {
     }
 
     #[test]
+    fn what_pyarrow_writes_is_read() {
+        let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/seeds/arrow");
+        let mut read = 0;
+        for seed in std::fs::read_dir(seeds).unwrap() {
+            let bytes = std::fs::read(seed.unwrap().path()).unwrap();
+            let (length, rest) = bytes.split_first_chunk().unwrap();
+            let (schema, message) = rest.split_at(u32::from_le_bytes(*length) as usize);
+            let decoder = Decoder::try_new(&Bytes::copy_from_slice(schema)).unwrap();
+            assert_eq!(decoder.decode(Bytes::copy_from_slice(message)).unwrap().num_rows(), 3);
+            read += 1;
+        }
+        assert_eq!(read, 12);
+    }
+
+    #[test]
     fn what_is_no_message_of_that_kind_is_told() {
         let (schema, message) = messages(&batch(), None);
         let decoder = Decoder::try_new(&schema).unwrap();

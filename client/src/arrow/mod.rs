@@ -17,13 +17,17 @@
 //! # What is copied
 //!
 //! A record batch keeps the message that it came in, and its arrays are views of it. Arrow wants numbers at addresses
-//! that suit their size: a column that does not lie so is copied, by itself. Columns of text and bytes are never copied
-//! but for their offsets. A compressed body is decompressed, column by column, into memory of its own.
+//! that are multiples of their size, and five bytes of gRPC stand before a message: so columns of numbers, and the
+//! offsets of text and lists, are copied once, each by itself. Text and bytes are not. (A copy of a message takes 2 to 3 %
+//! of the time in which it is read and validated.) A compressed body is decompressed, column by column, into memory of
+//! its own.
 //!
 //! To keep a few rows for long, copy them (`arrow_select::take`, `concat`): a slice keeps the whole message.
 
 mod decode;
 mod stream;
+#[cfg(all(test, feature = "testing"))]
+mod tests;
 
 pub use arrow_array::RecordBatch;
 pub use arrow_schema::SchemaRef;

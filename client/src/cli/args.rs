@@ -5,6 +5,7 @@ use std::{io, path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
+    bench::Bench,
     fanout::Fanout,
     formats::{Columnar, Format, GrpcCompression, Strategy},
 };
@@ -62,6 +63,8 @@ pub(crate) enum Command {
     Query(Query),
     /// Run a query for each line of a file: many calls at once, each with its outcome
     Fanout(Box<Fanout>),
+    /// Put a load of calls on a server, and measure: latencies, throughput, failures
+    Bench(Box<Bench>),
     /// Show the parameters and columns of a query, without running it
     Describe(Describe),
     /// List the server's named queries

@@ -8,11 +8,12 @@ use super::{failure::Failure, fanout::Refused};
 pub(crate) const HELP: &str = "\
 Exit codes:
     0  done; also when the reader of the output closed it early
-    1  fanout: some calls have failed, or all
+    1  fanout: some calls have failed, or all; bench compare: worse by more than
+       --fail-over allows
    64  wrong usage
    65  the request is wrong: INVALID_ARGUMENT, OUT_OF_RANGE, FAILED_PRECONDITION,
-       ALREADY_EXISTS, UNIMPLEMENTED; a line of the input, or a checkpoint,
-       cannot be used
+       ALREADY_EXISTS, UNIMPLEMENTED; a line of the input, a checkpoint, or a
+       report cannot be used
    66  not found: no such named query or table
    69  the server, or its database, cannot be reached or does not serve
    70  something is broken: an incomplete or damaged stream, INTERNAL, UNKNOWN,
@@ -37,8 +38,8 @@ pub(crate) fn code(failure: &Failure) -> u8 {
         Failure::Config(_) => 78,
         Failure::NotServing(_) => 69,
         Failure::Start(_) => 70,
-        Failure::CallsFailed { .. } => 1,
-        Failure::Unusable(_) | Failure::Checkpoint(Refused::Unfit { .. }) => 65,
+        Failure::CallsFailed { .. } | Failure::Worse { .. } => 1,
+        Failure::Unusable(_) | Failure::Report { .. } | Failure::Checkpoint(Refused::Unfit { .. }) => 65,
         Failure::Checkpoint(Refused::Busy(_)) => 75,
         Failure::TotalDeadline => 124,
         Failure::Input(_)

@@ -29,6 +29,10 @@ pub(crate) enum Failure {
     Checkpoint(Refused),
     /// Calls of a fan-out failed, or in mode `first` all of them; the others did not.
     CallsFailed { failed: u64, all: u64 },
+    /// A file that is to be compared is no report of a load.
+    Report { path: PathBuf, problem: String },
+    /// A report is worse than the one before it: in what, and what was allowed.
+    Worse { told: String, allowed: String },
     /// The time for a whole fan-out was over before every input was run.
     TotalDeadline,
     /// The output could not be written; without a path, stdout.

@@ -13,7 +13,7 @@ pub(crate) fn run(directory: &Path) -> Result<(), Failure> {
     // The command `help` prints what these pages say.
     let mut program = Arguments::command().disable_help_subcommand(true);
     program.build();
-    for command in program.get_subcommands().chain([&program]) {
+    for command in all(&program) {
         let notes = command.get_after_help().map(ToString::to_string);
         let man = Man::new(command.clone().after_help(None::<&str>));
         let path = directory.join(man.get_filename());
@@ -21,6 +21,11 @@ pub(crate) fn run(directory: &Path) -> Result<(), Failure> {
         written.map_err(|source| Failure::output(Some(path), source))?;
     }
     Ok(())
+}
+
+/// A command and all below it.
+fn all(command: &clap::Command) -> Vec<&clap::Command> {
+    [command].into_iter().chain(command.get_subcommands().flat_map(all)).collect()
 }
 
 /// A page, with the notes that follow a command's help as they stand there: they are laid out by hand.

@@ -5,6 +5,7 @@
 //! formatting take turns on it, and only writing the output has a thread of its own.
 
 mod args;
+mod bench;
 mod completions;
 mod conditions;
 mod control;
@@ -80,6 +81,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Some(Command::Profiles) => return profile::list(&profile),
         Some(Command::Completions(completions)) => return completions::run(completions.shell),
         Some(Command::Man(man)) => return man::run(&man.dir),
+        Some(Command::Bench(bench)) if bench.other.is_some() => return bench.other.map_or(Ok(()), bench::other),
         Some(command) => command,
     };
     if let Command::Query(query) = &mut command {
@@ -97,17 +99,25 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 async fn dispatch(connection: Connection, mut command: Command) -> Result<(), Failure> {
-    let connections = if let Command::Fanout(fanout) = &command { fanout.limits.connections } else { 1 };
+    let connections = match &command {
+        Command::Fanout(fanout) => fanout.limits.connections,
+        Command::Bench(bench) => bench.load.connections,
+        _ => 1,
+    };
     let client = connect(&connection, connections)?;
-    if let Command::Query(Query { source, .. }) | Command::Describe(Describe { source, .. }) = &mut command {
-        // Before signals are listened for: this read can only be interrupted by ending the process.
-        source.read_stdin().map_err(Failure::Input)?;
+    // Before signals are listened for: this read can only be interrupted by ending the process.
+    match &mut command {
+        Command::Query(Query { source, .. }) | Command::Describe(Describe { source, .. }) => source.read_stdin(),
+        Command::Bench(bench) => bench.source.read_stdin(),
+        _ => Ok(()),
     }
+    .map_err(Failure::Input)?;
     let mut interrupts = Interrupts::listen().map_err(Failure::Start)?;
     let deadline = connection.deadline;
     match command {
         Command::Query(query) => query::run(&client, &connection, query, &mut interrupts).await,
         Command::Fanout(fanout) => fanout::run(&client, deadline, *fanout, &mut interrupts).await,
+        Command::Bench(bench) => bench::run(&client, &connection, *bench, &mut interrupts).await,
         Command::Describe(describe) => interrupts.or_end(describe::statement(&client, deadline, describe)).await,
         Command::Queries(format) => interrupts.or_end(within(deadline, describe::queries(&client, format))).await,
         Command::Tables(format) => interrupts.or_end(within(deadline, describe::tables(&client, format))).await,

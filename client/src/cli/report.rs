@@ -31,6 +31,10 @@ pub(crate) fn write(failure: &Failure, out: &mut impl Write) -> io::Result<()> {
         Failure::Checkpoint(refused) => write_refused(refused, out),
         Failure::CallsFailed { all: 0, .. } => writeln!(out, "rowstream: there was no input to run a call for"),
         Failure::CallsFailed { failed, all } => writeln!(out, "rowstream: {failed} of {all} calls failed"),
+        Failure::Report { path, problem } => {
+            writeln!(out, "rowstream: {} cannot be compared: {}", shown(path), Visible(problem))
+        }
+        Failure::Worse { told, allowed } => writeln!(out, "rowstream: {told}; --fail-over allows {allowed}"),
         Failure::TotalDeadline => writeln!(out, "rowstream: the time for all calls together was over"),
         Failure::Output { path: Some(path), source } => {
             writeln!(out, "rowstream: cannot write {}: {source}", Visible(&path.to_string_lossy()))

@@ -48,6 +48,9 @@ impl Encode<'_, Postgres> for Raw {
     }
 }
 
+/// A statement's values, ready to go.
+pub(crate) type Bound = PgArguments;
+
 /// Makes the arguments of a statement; converts in PostgreSQL, in one round trip, what needs it.
 pub(crate) async fn bind(
     session: &mut Session,

@@ -133,6 +133,7 @@ fn column_of(row: &PgRow) -> Result<Option<TableColumn>, sqlx::Error> {
         name,
         type_name,
         cast,
+        modifier: row.try_get("modifier")?,
         nullable: row.try_get("nullable")?,
         is_array: row.try_get("is_array")?,
         from_text: row.try_get("from_text")?,
@@ -187,7 +188,7 @@ fn sql(chosen: &str) -> String {
                  WHERE i.indrelid = r.oid AND i.indisprimary AND k.place <= i.indnkeyatts ORDER BY k.place) AS primary_key
     FROM rel r
 ), att AS MATERIALIZED (
-    SELECT a.attrelid, a.attnum, a.attname, a.atttypid,
+    SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod,
            CASE WHEN r.relkind NOT IN ('r', 'p') THEN NULL
                 WHEN NOT a.attnotnull THEN true
                 WHEN NOT r.proves OR EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = r.oid
@@ -258,7 +259,7 @@ SELECT r.oid::bigint AS oid, r.version, r.nspname::text AS schema, r.relname::te
        CASE WHEN r.relkind = 'v' OR r.reltuples < 0 THEN -1 ELSE r.reltuples::bigint END AS rows,
        r.comment, r.primary_key, r.relnatts::bigint AS attributes,
        col.attname::text AS column, col.nullable, d.is_array, d.oid::bigint AS type, d.from_text, d.cast, d.short,
-       d.qualified, d.relations, d.schemas, d.symbols, d.texts
+       d.qualified, CASE WHEN col.type = col.atttypid THEN col.atttypmod END AS modifier, d.relations, d.schemas, d.symbols, d.texts
 FROM tab r LEFT JOIN col ON col.attrelid = r.oid LEFT JOIN described d ON d.oid = col.type
 ORDER BY r.nspname, r.relname, col.attnum",
         version = version_of("r.oid"),

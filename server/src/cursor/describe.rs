@@ -14,7 +14,7 @@ use sqlx::{
 use super::session::{Guard, Session};
 use crate::{
     db::pool,
-    encode::codec::Codec,
+    encode::codec::{Codec, Scalar},
     error::{CallerText, Error, SqlError},
     plan::{
         Column, Described, Source, TypeName,
@@ -40,9 +40,10 @@ pub(crate) async fn describe(session: &mut Session, stop: &Stop, source: &Source
         return Err(Error::QueryBroken { name: query.name.clone(), bad });
     }
     let columns = asking.columns(&plain, &parameters).await?;
-    let unknown = parameters.iter().copied().chain(columns.iter().map(|(_, oid)| *oid));
+    let unknown = parameters.iter().copied().chain(columns.iter().map(|column| column.type_oid));
     let types = asking.types(unknown.filter(|oid| Codec::of(*oid).is_none()).collect()).await?;
-    Ok(assemble(source, &parameters, columns, &types))
+    let modifiers = asking.modifiers(&columns).await?;
+    Ok(assemble(source, &parameters, columns, &types, &modifiers))
 }
 
 /// How the type `t` becomes text. An array whose elements are not separated by commas (`box[]`) does as a
@@ -60,8 +61,32 @@ pub(super) const QUALIFIED: &str = "quote_ident(n.nspname) || '.' || quote_ident
 /// A type that has no codec: its name, and how its values become text.
 type Types = HashMap<u32, (TypeName, Cast)>;
 
-fn assemble(source: &Source, parameters: &[u32], columns: Vec<(String, u32)>, types: &Types) -> Described {
-    let columns: Vec<Column> = columns.into_iter().map(|(name, oid)| column(name, oid, types)).collect();
+/// A column as PostgreSQL announces it.
+struct Announced {
+    name: String,
+    type_oid: u32,
+    /// The table and the number of its column that this one shows as it is.
+    origin: Option<(u32, i16)>,
+}
+
+/// PostgreSQL's type modifiers of tables' columns.
+type Modifiers = HashMap<(u32, i16), i32>;
+
+fn assemble(
+    source: &Source,
+    parameters: &[u32],
+    columns: Vec<Announced>,
+    types: &Types,
+    modifiers: &Modifiers,
+) -> Described {
+    let modifier = |announced: &Announced| modifiers.get(&announced.origin?).copied();
+    let columns: Vec<Column> = columns
+        .into_iter()
+        .map(|announced| {
+            let modifier = modifier(&announced);
+            column(announced.name, announced.type_oid, types).with_modifier(modifier)
+        })
+        .collect();
     let cast = |column: &Column| {
         let oid = column.type_name.oid;
         (column.wire_oid != oid).then(|| types.get(&oid).map_or(Cast::Text, |(_, cast)| *cast))
@@ -135,18 +160,18 @@ impl Asking<'_> {
     }
 
     /// The names and types of the statement's columns.
-    async fn columns(&mut self, plain: &Wrapped, parameters: &[u32]) -> Result<Vec<(String, u32)>, Error> {
+    async fn columns(&mut self, plain: &Wrapped, parameters: &[u32]) -> Result<Vec<Announced>, Error> {
         let types = type_infos(parameters);
         let prepare = self.connection.prepare_with(AssertSqlSafe(plain.sql.clone()).into_sql_str(), &types);
         match self.guard.run(self.stop, plain.text, unless_unknown_type(prepare)).await? {
-            Some(statement) => Ok(names(statement.columns())),
+            Some(statement) => Ok(announced(statement.columns())),
             None => self.columns_of_empty_join(plain, parameters.len()).await,
         }
     }
 
     /// As [`columns`](Self::columns), where sqlx cannot read a column's type (multiranges, in 0.9): one
     /// row of NULLs from a join that never looks at the statement, through the simple protocol.
-    async fn columns_of_empty_join(&mut self, plain: &Wrapped, parameters: usize) -> Result<Vec<(String, u32)>, Error> {
+    async fn columns_of_empty_join(&mut self, plain: &Wrapped, parameters: usize) -> Result<Vec<Announced>, Error> {
         let probe =
             plain.after("PREPARE rowstream_describe AS SELECT q.* FROM (VALUES (1)) AS one LEFT JOIN LATERAL (\n");
         let nulls = vec!["NULL"; parameters].join(", ");
@@ -157,7 +182,7 @@ impl Asking<'_> {
         );
         let fetch = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(&mut *self.connection);
         let row = self.guard.run(self.stop, probe.text, fetch).await?;
-        Ok(names(row.columns()))
+        Ok(announced(row.columns()))
     }
 
     /// What types without a codec are called, and how they become text.
@@ -188,6 +213,31 @@ impl Asking<'_> {
         Ok(known.collect())
     }
 
+    /// The type modifiers of those columns that are a table's `numeric`, or array of it, as it is. sqlx does not show
+    /// the ones that PostgreSQL announces with the columns, so an expression's stays unknown.
+    async fn modifiers(&mut self, columns: &[Announced]) -> Result<Modifiers, Error> {
+        let numeric = |column: &&Announced| {
+            matches!(Codec::of(column.type_oid), Some(Codec::Scalar(Scalar::Numeric) | Codec::Array(Scalar::Numeric)))
+        };
+        let origins: Vec<_> = columns.iter().filter(numeric).filter_map(|column| column.origin).collect();
+        if origins.is_empty() {
+            return Ok(Modifiers::new());
+        }
+        let list: Vec<_> = origins.iter().map(|(table, number)| format!("({table}, {number})")).collect();
+        let sql = format!(
+            "SELECT attrelid, attnum, atttypmod FROM pg_catalog.pg_attribute
+             WHERE (attrelid, attnum) IN (VALUES {}) AND atttypid IN (1700, 1231)",
+            list.join(", ")
+        );
+        let rows = self.rows(sql).await?;
+        let modifier = |row: &sqlx::postgres::PgRow| {
+            let number = |i| pool::text(row, i)?.parse::<i64>().ok();
+            let origin = (number(0)?.try_into().ok()?, number(1)?.try_into().ok()?);
+            Some((origin, number(2)?.try_into().ok()?))
+        };
+        Ok(rows.iter().filter_map(modifier).collect())
+    }
+
     async fn rows(&mut self, sql: String) -> Result<Vec<sqlx::postgres::PgRow>, Error> {
         let query = sqlx::raw_sql(AssertSqlSafe(sql));
         self.guard.run(self.stop, CallerText::NONE, query.fetch_all(&mut *self.connection)).await
@@ -196,7 +246,7 @@ impl Asking<'_> {
 
 /// A comment that makes a text new to sqlx: it remembers what a text was described as, and would answer
 /// the same after DDL.
-fn unique() -> String {
+pub(super) fn unique() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     format!("/*{}*/\n", NEXT.fetch_add(1, Ordering::Relaxed))
 }
@@ -232,6 +282,11 @@ fn oid(info: &PgTypeInfo) -> u32 {
     info.oid().map_or(0, |oid| oid.0)
 }
 
-fn names(columns: &[PgColumn]) -> Vec<(String, u32)> {
-    columns.iter().map(|column| (column.name().to_owned(), oid(column.type_info()))).collect()
+fn announced(columns: &[PgColumn]) -> Vec<Announced> {
+    let announced = |column: &PgColumn| Announced {
+        name: column.name().to_owned(),
+        type_oid: oid(column.type_info()),
+        origin: column.relation_id().map(|oid| oid.0).zip(column.relation_attribute_no()),
+    };
+    columns.iter().map(announced).collect()
 }

@@ -1,6 +1,7 @@
-//! Reading a statement through a cursor, on one connection, in one READ ONLY transaction.
+//! Reading a statement on one connection, in one READ ONLY transaction: through a cursor ([`read`]), by running it
+//! whole ([`portal`]), or as a COPY ([`copy`]).
 //!
-//! The round trips, in order (a test counts them):
+//! The round trips of a cursor, in order (a test counts them):
 //! 1. `BEGIN READ ONLY`, settings, `pg_backend_pid()`: together with 4 where 2 and 3 are not needed;
 //! 2. for a statement not seen before, [`describe`]: is it one row-returning statement, and what are
 //!    its parameters and columns;
@@ -13,8 +14,12 @@
 
 pub(crate) mod bind;
 pub(crate) mod catalog;
+pub(crate) mod copy;
 pub(crate) mod describe;
 pub(crate) mod estimate;
+mod pace;
+pub(crate) mod portal;
 pub(crate) mod read;
 pub(crate) mod session;
 pub(crate) mod sizing;
+mod tuples;

@@ -33,6 +33,10 @@ pub(crate) trait RowSink {
     /// Passes on what is ready, waiting until there is room for it. Returns at once when the call
     /// has been stopped.
     fn drain(&mut self) -> impl Future<Output = ()> + Send;
+    /// Passes on all that is there, if it has waited for long or is the first.
+    fn flush(&mut self) -> impl Future<Output = ()> + Send;
+    /// Whether further rows are of no use.
+    fn has_enough(&self) -> bool;
     /// Bytes taken so far.
     fn bytes(&self) -> i64;
 }
@@ -195,10 +199,14 @@ impl Cursor {
     }
 }
 
-fn looks_like(row: &PgRow, expected: &[Expected]) -> bool {
+pub(super) fn looks_like(row: &PgRow, expected: &[Expected]) -> bool {
+    columns_look_like(row.columns(), expected)
+}
+
+pub(super) fn columns_look_like(columns: &[PgColumn], expected: &[Expected]) -> bool {
     let matches = |(column, expected): (&PgColumn, &Expected)| {
         column.type_info().oid().is_some_and(|oid| oid.0 == expected.wire_oid)
             && expected.name.as_ref().is_none_or(|name| name == column.name())
     };
-    row.columns().len() == expected.len() && row.columns().iter().zip(expected).all(matches)
+    columns.len() == expected.len() && columns.iter().zip(expected).all(matches)
 }

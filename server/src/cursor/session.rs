@@ -135,6 +135,17 @@ impl Session {
         }
     }
 
+    /// Opens the transaction, if that has not been done, or tells it the time that is left: one round trip.
+    pub(crate) async fn ready(&mut self, stop: &Stop) -> Result<(), Error> {
+        if !self.begun {
+            return self.open(stop).await;
+        }
+        let prelude = self.prelude(stop);
+        let (connection, guard) = self.split();
+        let query = sqlx::raw_sql(AssertSqlSafe(prelude.sql));
+        guard.run(stop, CallerText::NONE, query.execute(&mut connection.sql)).await.map(drop)
+    }
+
     async fn open(&mut self, stop: &Stop) -> Result<(), Error> {
         let prelude = self.prelude(stop);
         let (connection, guard) = self.split();
@@ -262,6 +273,17 @@ impl Guard {
         text: CallerText,
         step: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, Error> {
+        self.run_until(stop, text, std::future::pending(), step).await
+    }
+
+    /// As [`run`](Self::run), until `enough`: then cancels the step likewise, which is a good end of it.
+    pub(crate) async fn run_until<T>(
+        &mut self,
+        stop: &Stop,
+        text: CallerText,
+        enough: impl Future<Output = T>,
+        step: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, Error> {
         if let Some(stopped) = stop.now() {
             return Err(stopped.into());
         }
@@ -271,6 +293,10 @@ impl Guard {
             stopped = stop.stopped() => {
                 self.interrupt(step).await;
                 return Err(stopped.into());
+            }
+            done = enough => {
+                self.interrupt(step).await;
+                return Ok(done);
             }
             result = &mut step => result,
         };

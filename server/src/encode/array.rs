@@ -20,16 +20,45 @@ struct Dimension {
 pub(crate) fn write(element: Scalar, mut bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
     let dimensions = dimensions(&mut bytes)?;
     if dimensions.iter().any(|dimension| dimension.lower_bound != 1) {
-        return wire::value_with(tag::TEXT, out, |out| {
-            bounds(&dimensions, out);
-            text(element, &dimensions, &mut bytes, out)?;
-            end(bytes)
-        });
+        return wire::value_with(tag::TEXT, out, |out| printed(element, &dimensions, bytes, out));
     }
     wire::value_with(tag::LIST, out, |out| {
         list(element, &dimensions, &mut bytes, out)?;
         end(bytes)
     })
+}
+
+/// Appends the array as `array_out` prints it.
+pub(crate) fn write_text(element: Scalar, mut bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
+    let dimensions = dimensions(&mut bytes)?;
+    printed(element, &dimensions, bytes, out)
+}
+
+fn printed(element: Scalar, dimensions: &[Dimension], mut bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
+    if dimensions.iter().any(|dimension| dimension.lower_bound != 1) {
+        bounds(dimensions, out);
+    }
+    text(element, dimensions, &mut bytes, out)?;
+    end(bytes)
+}
+
+/// Gives each element to `take`, `None` for NULL. Answers false, and gives none, if the array is not a plain list: it
+/// has several dimensions, or begins at another index than 1.
+pub(crate) fn each_item<E: From<Malformed>>(
+    mut bytes: &[u8],
+    mut take: impl FnMut(Option<&[u8]>) -> Result<(), E>,
+) -> Result<bool, E> {
+    let dimensions = dimensions(&mut bytes)?;
+    let size = match dimensions.as_slice() {
+        [] => 0,
+        [only] if only.lower_bound == 1 => only.size,
+        _ => return Ok(false),
+    };
+    for _ in 0..size {
+        take(item(&mut bytes)?)?;
+    }
+    end(bytes)?;
+    Ok(true)
 }
 
 fn end(rest: &[u8]) -> Result<(), Malformed> {

@@ -1,17 +1,16 @@
 //! Rows into batches: a batch closes by bytes or by rows, and is never over the message limit unless
-//! it is a single row.
+//! it is a single row. The encoders say how large it is.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use rowstream_contract::rows::{Batch, Data, RowBatch};
+use rowstream_contract::rows::{Batch, Data};
 
-use super::{Malformed, codec::Codec, row::RawRow, wire};
+use super::{Malformed, arrow::batch::ArrowEncoder, row::RawRow, rows::RowsEncoder};
+use crate::plan::{Column, options::Encoding};
 
 /// Room in a message for what is not rows: the event, the counts, the resume token to come.
 const MESSAGE_OVERHEAD: usize = 1024;
-/// How far past its target a batch is expected to run, so that its buffer need not grow.
-const SLACK: usize = 8 * 1024;
 
 /// When a batch closes.
 #[derive(Clone, Copy, Debug)]
@@ -40,108 +39,152 @@ pub(crate) enum RowError {
         column: usize,
         kind: Malformed,
     },
+    /// The Arrow type of its column cannot hold the value.
+    Unrepresentable {
+        row: i64,
+        column: usize,
+        what: &'static str,
+    },
     /// PostgreSQL sent another number of columns than the plan has.
     Shape,
+    /// The record batch could not be written; what arrow says.
+    Arrow(String),
+}
+
+/// Cuts a run of rows into batches: counts rows, and keeps what is ready to be sent.
+#[derive(Debug)]
+pub(crate) struct Cutter {
+    pub(crate) limits: BatchLimits,
+    rows: i64,
+    first_row: i64,
+    closed: VecDeque<Batch>,
+}
+
+impl Cutter {
+    fn new(limits: BatchLimits) -> Self {
+        Self { limits, rows: 0, first_row: 0, closed: VecDeque::new() }
+    }
+
+    /// Rows encoded so far, which is the number of the next one.
+    pub(crate) fn row_count(&self) -> i64 {
+        self.first_row + self.rows
+    }
+
+    /// Rows of the batch that has been begun.
+    pub(crate) fn rows(&self) -> i64 {
+        self.rows
+    }
+
+    /// The size at which it closes.
+    pub(crate) fn target(&self) -> usize {
+        if self.first_row == 0 { self.limits.first_bytes } else { self.limits.bytes }
+    }
+
+    /// Whether so large a batch would be over the message limit.
+    pub(crate) fn is_over(&self, bytes: usize) -> bool {
+        bytes > self.limits.message_bytes.saturating_sub(MESSAGE_OVERHEAD)
+    }
+
+    /// A row has been added. Answers whether the batch is full.
+    pub(crate) fn added(&mut self, bytes: usize) -> bool {
+        self.rows += 1;
+        bytes >= self.target() || self.rows >= self.limits.rows
+    }
+
+    /// Closes the batch with what has been encoded.
+    pub(crate) fn close(&mut self, data: Data) {
+        self.closed.push_back(Batch { data, row_count: self.rows, first_row: self.first_row });
+        self.first_row += self.rows;
+        self.rows = 0;
+    }
+
+    /// Checks a value's size, as PostgreSQL sent it, into that of its row.
+    #[inline]
+    pub(crate) fn measure(&self, size: &mut usize, value: Option<&[u8]>) -> Result<(), RowError> {
+        *size += value.map_or(0, <[u8]>::len);
+        if *size > self.limits.row_bytes {
+            return Err(RowError::TooLarge { row: self.row_count(), bytes: *size });
+        }
+        Ok(())
+    }
 }
 
 /// Encodes rows and cuts them into batches.
 #[derive(Debug)]
 pub(crate) struct BatchBuilder {
-    codecs: Vec<Codec>,
-    limits: BatchLimits,
-    buffer: Vec<u8>,
-    rows: i64,
-    first_row: i64,
-    row_length_guess: usize,
-    closed: VecDeque<Batch>,
+    cutter: Cutter,
+    encoder: Encoder,
+}
+
+#[derive(Debug)]
+enum Encoder {
+    Rows(RowsEncoder),
+    Arrow(Box<ArrowEncoder>),
 }
 
 impl BatchBuilder {
-    pub(crate) fn new(codecs: Vec<Codec>, limits: BatchLimits) -> Self {
-        Self { codecs, limits, buffer: Vec::new(), rows: 0, first_row: 0, row_length_guess: 1, closed: VecDeque::new() }
+    pub(crate) fn new(columns: &[Column], encoding: Encoding, limits: BatchLimits) -> Self {
+        let encoder = match encoding {
+            Encoding::Rows => Encoder::Rows(RowsEncoder::new(columns.iter().map(|column| column.codec).collect())),
+            Encoding::Arrow(options) => Encoder::Arrow(Box::new(ArrowEncoder::new(columns, options))),
+        };
+        Self { cutter: Cutter::new(limits), encoder }
+    }
+
+    /// What the header says of the batches; empty but for Arrow.
+    pub(crate) fn arrow_schema(&mut self) -> Bytes {
+        match &mut self.encoder {
+            Encoder::Rows(_) => Bytes::new(),
+            Encoder::Arrow(encoder) => encoder.schema(),
+        }
     }
 
     /// Encodes one row. Closed batches then wait in [`next_closed`](Self::next_closed).
+    #[inline]
     pub(crate) fn push(&mut self, row: &impl RawRow) -> Result<(), RowError> {
-        if self.buffer.capacity() == 0 {
-            self.buffer.reserve(self.target() + SLACK);
+        match &mut self.encoder {
+            Encoder::Rows(encoder) => encoder.push(row, &mut self.cutter),
+            Encoder::Arrow(encoder) => encoder.push(row, &mut self.cutter),
         }
-        let start = self.buffer.len();
-        if let Err(error) = self.encode(row) {
-            self.buffer.truncate(start);
-            return Err(error);
-        }
-        if start > 0 && self.buffer.len() > self.limits.message_bytes.saturating_sub(MESSAGE_OVERHEAD) {
-            let alone = self.buffer.split_off(start);
-            self.close();
-            self.buffer = alone;
-        }
-        self.rows += 1;
-        if self.buffer.len() >= self.target() || self.rows >= self.limits.rows {
-            self.close();
-        }
-        Ok(())
     }
 
     /// A batch that is ready to be sent.
     pub(crate) fn next_closed(&mut self) -> Option<Batch> {
-        self.closed.pop_front()
+        self.cutter.closed.pop_front()
     }
 
     /// Closes what there is, however little.
-    pub(crate) fn close(&mut self) {
-        if self.rows > 0 {
-            let rows = RowBatch(Bytes::from(std::mem::take(&mut self.buffer)));
-            self.closed.push_back(Batch { data: Data::Rows(rows), row_count: self.rows, first_row: self.first_row });
-            self.first_row += self.rows;
-            self.rows = 0;
+    pub(crate) fn close(&mut self) -> Result<(), RowError> {
+        match &mut self.encoder {
+            _ if self.cutter.rows == 0 => Ok(()),
+            Encoder::Rows(encoder) => {
+                encoder.close(&mut self.cutter);
+                Ok(())
+            }
+            Encoder::Arrow(encoder) => encoder.close(&mut self.cutter),
         }
     }
 
     /// Whether [`next_closed`](Self::next_closed) has one.
     pub(crate) fn has_closed(&self) -> bool {
-        !self.closed.is_empty()
+        !self.cutter.closed.is_empty()
     }
 
     /// Whether a batch has been begun.
     pub(crate) fn is_building(&self) -> bool {
-        self.rows > 0
+        self.cutter.rows > 0
     }
 
     /// The size of the batch that has been begun.
     pub(crate) fn building_bytes(&self) -> usize {
-        self.buffer.len()
+        match &self.encoder {
+            Encoder::Rows(encoder) => encoder.bytes(),
+            Encoder::Arrow(encoder) => encoder.bytes(),
+        }
     }
 
     /// Rows encoded so far.
     pub(crate) fn row_count(&self) -> i64 {
-        self.first_row + self.rows
-    }
-
-    fn target(&self) -> usize {
-        if self.first_row == 0 { self.limits.first_bytes } else { self.limits.bytes }
-    }
-
-    fn encode(&mut self, row: &impl RawRow) -> Result<(), RowError> {
-        if row.len() != self.codecs.len() {
-            return Err(RowError::Shape);
-        }
-        let number = self.row_count();
-        let open = wire::open_row(self.row_length_guess, &mut self.buffer);
-        let mut size = 0;
-        for (column, codec) in self.codecs.iter().enumerate() {
-            let malformed = |kind| RowError::Malformed { row: number, column, kind };
-            let Some(bytes) = row.value(column).map_err(malformed)? else {
-                wire::null(&mut self.buffer);
-                continue;
-            };
-            size += bytes.len();
-            if size > self.limits.row_bytes {
-                return Err(RowError::TooLarge { row: number, bytes: size });
-            }
-            codec.write(bytes, &mut self.buffer).map_err(malformed)?;
-        }
-        self.row_length_guess = wire::close_row(open, self.row_length_guess, &mut self.buffer);
-        Ok(())
+        self.cutter.row_count()
     }
 }

@@ -162,7 +162,7 @@ fn utf8(bytes: &[u8]) -> Result<&[u8], Malformed> {
 }
 
 /// `jsonb_send`: a version byte, always 1, and the text.
-fn jsonb(bytes: &[u8]) -> Result<&[u8], Malformed> {
+pub(crate) fn jsonb(bytes: &[u8]) -> Result<&[u8], Malformed> {
     match bytes.split_first() {
         Some((1, text)) => Ok(text),
         _ => Err(Malformed::Binary),

@@ -1,18 +1,21 @@
-//! From PostgreSQL's binary values to the protobuf bytes of `RowBatch`, with no struct per value.
+//! From PostgreSQL's binary values to the bytes of a batch, with no struct per value.
 //!
 //! - [`codec`]: which types are read from binary, and how each becomes a `Value`;
 //! - [`numeric`], [`datetime`], [`array`]: the forms that need work;
 //! - [`wire`]: the few protobuf shapes that rows are made of;
-//! - [`batch`]: rows into batches that close by bytes or by count.
+//! - [`rows`] and [`arrow`]: rows in the two encodings;
+//! - [`batch`]: batches that close by bytes or by count.
 //!
 //! Types that have no codec here never arrive: the plan casts them to text in SQL.
 
 pub(crate) mod array;
+pub(crate) mod arrow;
 pub(crate) mod batch;
 pub(crate) mod codec;
 pub(crate) mod datetime;
 pub(crate) mod numeric;
 pub(crate) mod row;
+pub(crate) mod rows;
 pub(crate) mod wire;
 
 /// Bytes that are not of the form PostgreSQL documents for the type, or text that is not UTF-8.

@@ -8,6 +8,7 @@ pub(crate) mod options;
 pub(crate) mod param;
 pub(crate) mod request;
 pub(crate) mod sql;
+pub(crate) mod strategy;
 
 pub(crate) mod table;
 
@@ -112,9 +113,19 @@ pub(crate) struct Column {
     pub(crate) wire_oid: u32,
     /// Whether a value can be NULL, where the catalog tells.
     pub(crate) nullable: Option<bool>,
+    /// Precision and scale of a `numeric` of a table's column that has them, or of its elements.
+    pub(crate) numeric: Option<(u8, u8)>,
 }
 
 impl Column {
+    /// Notes what PostgreSQL's type modifier says of a `numeric`, where Arrow has such a decimal.
+    pub(crate) fn with_modifier(mut self, modifier: Option<i32>) -> Self {
+        const NUMERICS: [u32; 2] = [1700, 1231];
+        let declared = modifier.filter(|_| NUMERICS.contains(&self.type_name.oid));
+        self.numeric = declared.and_then(precision_and_scale);
+        self
+    }
+
     /// A column of this type; `cast` is how it becomes text if the type has no codec.
     pub(crate) fn new(name: String, type_name: TypeName, cast: Cast) -> Self {
         let cast_oid = if cast == Cast::Array { TEXT_ARRAY } else { TEXT };
@@ -122,8 +133,17 @@ impl Column {
             Some(codec) => (type_name.oid, codec),
             None => (cast_oid, Codec::of(cast_oid).expect("text and its array have codecs")),
         };
-        Self { name, type_name, codec, wire_oid, nullable: None }
+        Self { name, type_name, codec, wire_oid, nullable: None, numeric: None }
     }
+}
+
+/// `numeric(p, s)` from its type modifier (PostgreSQL's `numeric.c`). `None` for a scale below zero or above the precision,
+/// and for more digits than a byte counts.
+fn precision_and_scale(modifier: i32) -> Option<(u8, u8)> {
+    let packed = modifier.checked_sub(4).filter(|packed| *packed >= 0)?;
+    let precision = u8::try_from(packed >> 16).ok()?;
+    let scale = u8::try_from(((packed & 0x7ff) ^ 1024) - 1024).ok()?;
+    (precision >= 1 && scale <= precision).then_some((precision, scale))
 }
 
 /// What PostgreSQL has told of a statement.

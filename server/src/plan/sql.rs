@@ -43,6 +43,18 @@ pub(crate) fn declare(query: &Wrapped, parameters: &[u32]) -> Wrapped {
     query.after(&format!("DECLARE {CURSOR} BINARY NO SCROLL CURSOR /*{types}*/ FOR\n"))
 }
 
+/// A query to be run by itself; `parameters` as in [`declare`].
+pub(crate) fn whole(query: &Wrapped, parameters: &[u32]) -> Wrapped {
+    let types = parameters.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+    query.after(&format!("/*{types}*/\n"))
+}
+
+/// A query as a COPY.
+pub(crate) fn copy(query: &Wrapped) -> Wrapped {
+    let copy = query.after("COPY (\n");
+    Wrapped { sql: [&copy.sql, ") TO STDOUT (FORMAT binary)"].concat(), text: copy.text }
+}
+
 /// The caller's statement as it is.
 pub(crate) fn plain(caller: &str) -> Wrapped {
     Wrapped::new("", &without_trailing_semicolons(caller), "\n")
@@ -212,7 +224,12 @@ mod tests {
     #[test]
     fn the_callers_text_is_found_again_in_every_statement_of_ours() {
         let caller = "select ä, b from t; -- end";
-        for wrapped in [plain(caller), casting(caller, &[None, Some(Cast::Text)]), declare(&plain(caller), &[20, 25])] {
+        for wrapped in [
+            plain(caller),
+            casting(caller, &[None, Some(Cast::Text)]),
+            declare(&plain(caller), &[20, 25]),
+            copy(&plain(caller)),
+        ] {
             let text: String = wrapped.sql.chars().skip(wrapped.text.before).take(wrapped.text.length).collect();
             assert_eq!(text, "select ä, b from t  -- end");
         }

@@ -83,7 +83,7 @@ const fn code(reason: Reason) -> Code {
         Reason::CancelRequested | Reason::CallerGone => Code::Cancelled,
         Reason::DeadlineExceeded => Code::DeadlineExceeded,
         Reason::QueueFull | Reason::QueueTimeout | Reason::PoolTimeout | Reason::Overloaded => Code::ResourceExhausted,
-        Reason::RowTooLarge => Code::OutOfRange,
+        Reason::RowTooLarge | Reason::UnrepresentableValue => Code::OutOfRange,
         Reason::InvalidEncoding => Code::DataLoss,
         Reason::Unsupported => Code::Unimplemented,
         Reason::DatabaseUnavailable | Reason::Draining => Code::Unavailable,
@@ -128,7 +128,7 @@ fn facts(error: &Error, query_id: &str) -> HashMap<String, String> {
         Error::DatabaseUnavailable { sqlstate: Some(sqlstate), .. } => fact(metadata::SQLSTATE, sqlstate.clone()),
         Error::Stopped(Stopped { cause: Cause::Deadline, phase }) => fact(metadata::PHASE, phase.as_str().to_owned()),
         Error::RowTooLarge { row, .. } => fact(metadata::ROW, row.to_string()),
-        Error::InvalidEncoding { row, column } => {
+        Error::InvalidEncoding { row, column } | Error::Unrepresentable { row, column, .. } => {
             fact(metadata::ROW, row.to_string());
             fact(metadata::COLUMN, clipped(column));
         }

@@ -13,3 +13,4 @@ pub(crate) mod pipeline;
 pub(crate) mod plans;
 pub(crate) mod read;
 pub(crate) mod tables;
+mod ways;

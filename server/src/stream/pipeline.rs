@@ -61,15 +61,16 @@ pub(crate) struct Pipeline<'a> {
 impl<'a> Pipeline<'a> {
     pub(crate) fn new(
         described: Arc<Described>,
-        header: v1::Header,
+        mut header: v1::Header,
         options: &ReadOptions,
         admission: &'a Admission,
         call: &'a Call,
         outbox: &'a mut Outbox,
     ) -> Self {
-        let codecs = described.columns.iter().map(|column| column.codec).collect();
+        let mut builder = BatchBuilder::new(&described.columns, options.encoding, options.limits);
+        header.arrow_schema = builder.arrow_schema();
         Self {
-            builder: BatchBuilder::new(codecs, options.limits),
+            builder,
             described,
             header: Some(header),
             outbox,
@@ -102,15 +103,21 @@ impl<'a> Pipeline<'a> {
     /// After a fetch: sends what is there if it is the first, or has waited for long.
     pub(crate) async fn end_of_fetch(&mut self) {
         if self.untouched() || self.last_sent.elapsed() > LINGER {
-            self.builder.close();
+            self.close();
         }
         self.drain().await;
+    }
+
+    fn close(&mut self) {
+        if let Err(error) = self.builder.close() {
+            self.fail(error);
+        }
     }
 
     /// Sends everything that is left, the header if there was no row, and the summary. Answers whether that was handed
     /// over: a caller who has it may be gone at once, and the call has ended well.
     pub(crate) async fn finish(&mut self, mut summary: v1::Summary, started: Instant) -> bool {
-        self.builder.close();
+        self.close();
         self.drain().await;
         self.send_header().await;
         summary.row_count = self.sent.rows;
@@ -157,12 +164,20 @@ impl<'a> Pipeline<'a> {
         self.call.stop.unless_stopped(self.admission.memory(bytes)).await.ok().flatten()
     }
 
+    fn column_name(&self, column: usize) -> String {
+        self.described.columns.get(column).map_or_else(String::new, |column| column.name.clone())
+    }
+
     fn fail(&mut self, error: RowError) {
         self.error = Some(match error {
             RowError::TooLarge { row, .. } => Error::RowTooLarge { row, limit: self.row_limit },
             RowError::Shape => Error::SchemaChanged,
+            RowError::Arrow(cause) => Error::Internal(cause),
+            RowError::Unrepresentable { row, column, what } => {
+                Error::Unrepresentable { row, column: self.column_name(column), what }
+            }
             RowError::Malformed { row, column, kind } => {
-                let name = self.described.columns.get(column).map_or_else(String::new, |column| column.name.clone());
+                let name = self.column_name(column);
                 match kind {
                     Malformed::Utf8 => Error::InvalidEncoding { row, column: name },
                     Malformed::Binary => Error::Internal(format!("row {row}, column {name:?}: unexpected binary form")),
@@ -208,6 +223,14 @@ impl RowSink for Pipeline<'_> {
         if self.memory.is_none() && self.builder.is_building() && self.call.stop.now().is_none() {
             self.memory = self.memory_for(self.batch_bytes).await;
         }
+    }
+
+    async fn flush(&mut self) {
+        self.end_of_fetch().await;
+    }
+
+    fn has_enough(&self) -> bool {
+        self.truncated
     }
 
     fn bytes(&self) -> i64 {

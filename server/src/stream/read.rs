@@ -12,12 +12,19 @@ use super::{
     outbox::Outbox,
     pipeline::{Pipeline, Sent},
     plans::Plan,
+    ways::Reader,
 };
 use crate::{
-    cursor::{bind::bind, describe::describe, read::Cursor, session::Session},
+    cursor::{bind::bind, describe::describe, session::Session},
     error::{Error, SqlErrorKind},
     metrics::calls,
-    plan::{self, Argument, Column, Described, Source, named::BadFile, options::ReadOptions, request::Statement},
+    plan::{
+        self, Argument, Column, Described, Source,
+        named::BadFile,
+        options::{Encoding, ReadOptions},
+        request::Statement,
+        strategy::{Chosen, Way, choose},
+    },
     stop::Phase,
 };
 
@@ -136,25 +143,33 @@ impl Read<'_> {
             }
             outdated
         };
-        let opened = self.open(session, &plan.described, arguments).await;
+        let chosen = match choose(self.options, plan.described.parameters.len()) {
+            Ok(chosen) => chosen,
+            Err(error) => {
+                self.measures.database = started.elapsed();
+                session.finish().await;
+                return Err(error.into());
+            }
+        };
+        let opened = self.open(session, chosen.way, &plan.described, arguments).await;
         let planning = started.elapsed();
         self.call.count.phase(calls::Phase::Plan, planning);
-        let mut cursor = match opened {
-            Ok(cursor) => cursor,
+        let mut reader = match opened {
+            Ok(reader) => reader,
             Err(error) => {
                 self.measures.database = started.elapsed();
                 return Err(Failed { again: outdated(&error), error });
             }
         };
-        let header = header(self.call, &plan.described.columns);
+        let header = header(self.call, &plan.described.columns, self.options.encoding, chosen);
         let described = plan.described.clone();
         let mut pipeline =
             Pipeline::new(described, header, self.options, &engine.admission, self.call, &mut *self.outbox);
-        let mut result = fetch_all(&mut cursor, &mut pipeline, self.call, self.one_row).await;
+        let mut result = reader.read(&mut pipeline, self.call, self.one_row).await;
         let untouched = pipeline.untouched();
         if untouched && result.is_ok() && from_cache && !plan.is_fresh() {
             // No row has shown that the plan still holds.
-            result = Self::verify(&mut cursor, self.call, engine, source, plan).await;
+            result = Self::verify(&mut reader, self.call, engine, source, plan).await;
         }
         let result = match (pipeline.error.take(), result) {
             (Some(error), _) => Err(error),
@@ -169,8 +184,8 @@ impl Read<'_> {
             (None, failed) => failed,
         };
         let (sent, encode, database) = (pipeline.sent, pipeline.encoding, pipeline.database_time(started));
-        let dead = cursor.was_dead();
-        cursor.finish().await;
+        let dead = reader.was_dead();
+        reader.finish().await;
         let client_wait = self.outbox.waited;
         self.measures = Measures { sent, encode, database, client_wait, ..self.measures };
         self.count_phases(planning);
@@ -193,16 +208,17 @@ impl Read<'_> {
     async fn open(
         &self,
         mut session: Session,
+        way: Way,
         described: &Arc<Described>,
         arguments: Result<Vec<Argument>, Error>,
-    ) -> Result<Cursor, Error> {
+    ) -> Result<Reader, Error> {
         let stop = &self.call.stop;
         let opened = async { bind(&mut session, stop, described, &arguments?).await };
         match opened.await {
             Ok(arguments) => {
                 let batch_bytes = self.options.limits.bytes;
-                match Cursor::open(session, stop, described, arguments, batch_bytes).await {
-                    Ok(cursor) => Ok(cursor),
+                match Reader::open(way, session, stop, described, arguments, batch_bytes).await {
+                    Ok(reader) => Ok(reader),
                     Err((session, error)) => {
                         session.finish().await;
                         Err(error)
@@ -217,45 +233,32 @@ impl Read<'_> {
     }
 
     async fn verify(
-        cursor: &mut Cursor,
+        reader: &mut Reader,
         call: &Call,
         engine: &Engine,
         source: &Source,
         plan: &Plan,
     ) -> Result<(), Error> {
         call.stop.enter(Phase::Plan)?;
-        let now = describe(cursor.session(), &call.stop, source).await?;
+        let now = describe(reader.session(), &call.stop, source).await?;
         let same = now.columns == plan.described.columns;
         engine.plans.insert(source, now);
         if same { Ok(()) } else { Err(Error::SchemaChanged) }
     }
 }
 
-async fn fetch_all(cursor: &mut Cursor, pipeline: &mut Pipeline<'_>, call: &Call, one_row: bool) -> Result<(), Error> {
-    loop {
-        let fetched = if one_row {
-            cursor.fetch_one(&call.stop, pipeline).await?
-        } else {
-            let limit = pipeline.limit();
-            cursor.fetch(&call.stop, limit, pipeline).await?
-        };
-        call.count.fetched(fetched.fetches);
-        if fetched.rows > 0 {
-            pipeline.end_of_fetch().await;
-        }
-        if fetched.done || one_row || pipeline.truncated {
-            return Ok(());
-        }
-    }
-}
-
-fn header(call: &Call, columns: &[Column]) -> v1::Header {
+fn header(call: &Call, columns: &[Column], encoding: Encoding, chosen: Chosen) -> v1::Header {
+    let encoding = match encoding {
+        Encoding::Rows => v1::Encoding::Rows,
+        Encoding::Arrow(_) => v1::Encoding::Arrow,
+    };
     v1::Header {
         query_id: call.id.clone(),
         columns: columns.iter().map(wire_column).collect(),
         deadline: Some(call.deadline.into()),
-        encoding: v1::Encoding::Rows.into(),
-        strategy: v1::Strategy::Cursor.into(),
+        encoding: encoding.into(),
+        strategy: chosen.way.wire().into(),
+        strategy_reason: chosen.reason.to_owned(),
         ..v1::Header::default()
     }
 }

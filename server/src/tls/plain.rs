@@ -36,16 +36,17 @@ pub(super) async fn refuse(stream: &mut TcpStream) -> io::Result<()> {
 
 /// Waits for the caller's first call, or for what is not HTTP/2.
 async fn first_call(stream: &mut TcpStream) -> io::Result<()> {
-    let preface: [u8; PREFACE.len()] = read_array(stream).await?;
-    while preface == *PREFACE {
+    if read_array(stream).await? != *PREFACE {
+        return Ok(());
+    }
+    loop {
         let [a, b, c, kind, ..] = read_array::<9>(stream).await?;
         if kind == HEADERS {
-            break;
+            return Ok(());
         }
         let content = u32::from_be_bytes([0, a, b, c]);
         tokio::io::copy(&mut stream.take(content.into()), &mut tokio::io::sink()).await?;
     }
-    Ok(())
 }
 
 async fn read_array<const N: usize>(stream: &mut TcpStream) -> io::Result<[u8; N]> {

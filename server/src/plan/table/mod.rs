@@ -52,6 +52,8 @@ pub(crate) struct TableColumn {
     pub(crate) type_name: TypeName,
     /// How it becomes text, if its type has no codec.
     pub(crate) cast: Cast,
+    /// PostgreSQL's type modifier, which tells the digits of a `numeric`. `None` for a domain.
+    pub(crate) modifier: Option<i32>,
     /// `None` where the catalog does not tell.
     pub(crate) nullable: Option<bool>,
     /// The type is an array: several values of it cannot be put into an array.

@@ -88,7 +88,8 @@ fn cast(column: &TableColumn) -> Option<Cast> {
 }
 
 fn announced(column: &TableColumn) -> Column {
-    Column { nullable: column.nullable, ..Column::new(column.name.clone(), column.type_name.clone(), column.cast) }
+    let announced = Column::new(column.name.clone(), column.type_name.clone(), column.cast);
+    Column { nullable: column.nullable, ..announced.with_modifier(column.modifier) }
 }
 
 /// A statement in the making.

@@ -38,6 +38,7 @@ fn column(name: &str, type_name: TypeName) -> TableColumn {
         name: name.to_owned(),
         type_name,
         cast: Cast::Text,
+        modifier: None,
         nullable: None,
         is_array,
         from_text: false,

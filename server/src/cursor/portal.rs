@@ -1,0 +1,90 @@
+//! Reads a statement by running it as it is, to its end, in one step: PostgreSQL plans it for all of its rows and may
+//! use parallel workers, which it never does for a cursor.
+//!
+//! The rows come as fast as they are taken. A caller that does not take them leaves PostgreSQL waiting in the middle
+//! of the statement. A read that ends early is cancelled, and what still comes is dropped.
+
+use futures_util::TryStreamExt as _;
+use sqlx::{AssertSqlSafe, postgres::PgArguments};
+use tokio::task::coop::consume_budget;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    pace::pace,
+    read::{RowSink, looks_like},
+    session::Session,
+};
+use crate::{
+    error::Error,
+    plan::{Described, Expected, sql},
+    stop::{Phase, Stop},
+};
+
+/// A statement that is going to be run as it is.
+#[derive(Debug)]
+pub(crate) struct Portal {
+    pub(crate) session: Session,
+    query: sql::Wrapped,
+    /// Until the statement is run.
+    arguments: PgArguments,
+    expected: Vec<Expected>,
+}
+
+impl Portal {
+    pub(crate) fn new(session: Session, described: &Described, arguments: PgArguments) -> Self {
+        let parameters: Vec<u32> = described.parameters.iter().map(|parameter| parameter.oid).collect();
+        let query = sql::whole(&described.query, &parameters);
+        Self { session, query, arguments, expected: described.expected() }
+    }
+
+    /// Runs it and passes its rows on, until there are no more or the sink has enough.
+    pub(crate) async fn read(&mut self, stop: &Stop, sink: &mut impl RowSink) -> Result<(), Error> {
+        self.session.ready(stop).await?;
+        stop.enter(Phase::Fetch)?;
+        let expected = &self.expected;
+        let arguments = std::mem::take(&mut self.arguments);
+        let (connection, guard) = self.session.split();
+        let enough = CancellationToken::new();
+        let mut schema_changed = false;
+        // Not kept prepared: one plan, for these values, and nothing that DDL could make stale.
+        let query = sqlx::query_with(AssertSqlSafe(self.query.sql.clone()), arguments).persistent(false);
+        let reading = async {
+            let mut rows = query.fetch(&mut connection.sql);
+            let mut pace = pace();
+            let mut first = true;
+            loop {
+                let row = tokio::select! {
+                    biased;
+                    row = rows.try_next() => row?,
+                    _ = pace.tick() => {
+                        sink.flush().await;
+                        continue;
+                    }
+                };
+                let Some(row) = row else { break };
+                // sqlx does not yield while there is something to read, and a stop must be noticed.
+                consume_budget().await;
+                if std::mem::take(&mut first) {
+                    schema_changed = !looks_like(&row, expected);
+                }
+                if enough.is_cancelled() {
+                    continue;
+                }
+                if !schema_changed && sink.push(&row) {
+                    sink.drain().await;
+                }
+                if schema_changed || sink.has_enough() {
+                    enough.cancel();
+                }
+            }
+            Ok(())
+        };
+        let result = guard.run_until(stop, self.query.text, enough.cancelled(), reading).await;
+        if schema_changed {
+            return Err(Error::SchemaChanged);
+        }
+        result?;
+        sink.flush().await;
+        Ok(())
+    }
+}

@@ -1,0 +1,143 @@
+//! `numeric` from binary to the unscaled integers of Arrow's decimals. Exact, or refused.
+
+use arrow_buffer::i256;
+
+use super::Unfit;
+use crate::encode::{Malformed, take};
+
+const NEGATIVE: u16 = 0x4000;
+const NAN: u16 = 0xC000;
+const INFINITY: u16 = 0xD000;
+const MINUS_INFINITY: u16 = 0xF000;
+const LOSS: Unfit = Unfit::Unrepresentable("a number with more digits than its decimal type has");
+
+/// An integer that a number is put together in.
+pub(super) trait Unscaled: Copy + PartialEq {
+    const ZERO: Self;
+    /// `self * factor + digits`, if it fits.
+    fn shifted(self, factor: u16, digits: u16) -> Option<Self>;
+    fn negated(self) -> Self;
+}
+
+impl Unscaled for i128 {
+    const ZERO: Self = 0;
+
+    #[inline]
+    fn shifted(self, factor: u16, digits: u16) -> Option<Self> {
+        self.checked_mul(factor.into())?.checked_add(digits.into())
+    }
+
+    fn negated(self) -> Self {
+        -self
+    }
+}
+
+impl Unscaled for i256 {
+    const ZERO: Self = Self::ZERO;
+
+    fn shifted(self, factor: u16, digits: u16) -> Option<Self> {
+        self.checked_mul(Self::from_i128(factor.into()))?.checked_add(Self::from_i128(digits.into()))
+    }
+
+    fn negated(self) -> Self {
+        self.wrapping_neg()
+    }
+}
+
+/// The number times ten to the `scale`.
+pub(super) fn unscaled<T: Unscaled>(mut bytes: &[u8], scale: u8) -> Result<T, Unfit> {
+    let count = usize::from(u16::from_be_bytes(take(&mut bytes)?));
+    let weight = i32::from(i16::from_be_bytes(take(&mut bytes)?));
+    let sign = u16::from_be_bytes(take(&mut bytes)?);
+    take::<2>(&mut bytes)?; // the display scale, which the column's own includes
+    match sign {
+        0 | NEGATIVE => {}
+        NAN => return Err(Unfit::Unrepresentable("NaN")),
+        INFINITY | MINUS_INFINITY => return Err(Unfit::Unrepresentable("an infinite number")),
+        _ => return Err(Malformed::Binary.into()),
+    }
+    if bytes.len() != count * 2 {
+        return Err(Malformed::Binary.into());
+    }
+    let value = magnitude::<T>(bytes, weight, scale)?;
+    Ok(if sign == NEGATIVE { value.negated() } else { value })
+}
+
+/// Digits are groups of four; `weight` is the power of the first, 0 that of the group before the point.
+fn magnitude<T: Unscaled>(groups: &[u8], weight: i32, scale: u8) -> Result<T, Unfit> {
+    let (whole_groups, rest) = (i32::from(scale / 4), scale % 4);
+    // The last power of which all four digits are part of the number.
+    let last = -whole_groups;
+    let mut groups = groups.chunks_exact(2).map(|group| u16::from_be_bytes([group[0], group[1]]));
+    let mut value = T::ZERO;
+    let mut power = weight;
+    // Above zero; below it, leading groups that are not sent are zeros that change nothing.
+    while power >= last {
+        let group = digit(groups.next())?;
+        value = value.shifted(10_000, group).ok_or(LOSS)?;
+        power -= 1;
+    }
+    if rest > 0 {
+        let group = if power == last - 1 { digit(groups.next())? } else { 0 };
+        let unit = 10_u16.pow(u32::from(4 - rest));
+        if group % unit != 0 {
+            return Err(LOSS);
+        }
+        value = value.shifted(10_u16.pow(u32::from(rest)), group / unit).ok_or(LOSS)?;
+    }
+    if groups.any(|group| group != 0) { Err(LOSS) } else { Ok(value) }
+}
+
+fn digit(group: Option<u16>) -> Result<u16, Malformed> {
+    match group.unwrap_or(0) {
+        group @ 0..10_000 => Ok(group),
+        _ => Err(Malformed::Binary),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(words: &[u16], scale: u8) -> Result<i128, Unfit> {
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
+        let narrow = unscaled::<i128>(&bytes, scale);
+        let wide = unscaled::<i256>(&bytes, scale);
+        if let (Ok(narrow), Ok(wide)) = (narrow, wide) {
+            assert_eq!(i256::from_i128(narrow), wide);
+        }
+        narrow
+    }
+
+    #[test]
+    fn numbers_become_integers_of_their_scale() {
+        for (words, scale, expected) in [
+            (&[0, 0, 0, 0][..], 2, 0),
+            (&[1, 0, 0, 0, 1], 2, 100),
+            (&[2, 0, 0, 2, 12, 3400], 2, 1234),
+            (&[2, 0, NEGATIVE, 4, 12, 3456], 4, -123_456),
+            (&[2, 0, 0, 5, 12, 3456], 5, 1_234_560),
+            (&[3, 0, 0, 5, 12, 3456, 7000], 5, 1_234_567),
+            (&[1, 0xffff, 0, 4, 1], 4, 1),
+            (&[1, 0xffff, 0, 2, 100], 2, 1),
+            (&[1, 0xfffe, 0, 8, 1], 8, 1),
+            (&[1, 0xfffe, 0, 6, 100], 6, 1),
+            (&[1, 2, 0, 0, 123], 0, 12_300_000_000),
+            (&[2, 1, 0, 1, 10, 1], 1, 1_000_010),
+        ] {
+            assert_eq!(of(words, scale), Ok(expected), "{words:?}, scale {scale}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        assert_eq!(of(&[0, 0, NAN, 0], 2), Err(Unfit::Unrepresentable("NaN")));
+        assert_eq!(of(&[0, 0, INFINITY, 0], 2), Err(Unfit::Unrepresentable("an infinite number")));
+        assert_eq!(of(&[2, 0, 0, 4, 12, 3456], 2), Err(LOSS));
+        assert_eq!(of(&[1, 0xfffe, 0, 8, 1], 4), Err(LOSS));
+        assert_eq!(of(&[1, 20, 0, 0, 1], 2), Err(LOSS));
+        for words in [&[][..], &[1, 0, 0, 0], &[1, 0, 0, 0, 10_000], &[0, 0, 1, 0], &[0, 0, 0, 0, 5]] {
+            assert_eq!(of(words, 0), Err(Unfit::Malformed(Malformed::Binary)), "{words:?}");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Which Arrow type a column of PostgreSQL's becomes.
+
+use std::{collections::HashMap, sync::Arc};
+
+use arrow_schema::{DataType, Field, IntervalUnit, TimeUnit};
+
+use crate::{
+    encode::codec::{Codec, Scalar},
+    plan::{Column, options::ArrowOptions},
+};
+
+/// Key of the field's metadata that has PostgreSQL's name of the type.
+const PG_TYPE: &str = "pg_type";
+/// Keys of Arrow's extension types (Columnar format, "Extension Types").
+const EXTENSION_NAME: &str = "ARROW:extension:name";
+const EXTENSION_METADATA: &str = "ARROW:extension:metadata";
+
+const JSON: u32 = 114;
+const JSONB: u32 = 3802;
+const JSON_ARRAY: u32 = 199;
+const JSONB_ARRAY: u32 = 3807;
+/// The most digits of Arrow's 128-bit and 256-bit decimals.
+const DECIMAL128: u8 = 38;
+const DECIMAL256: u8 = 76;
+
+/// How a column's values are put into Arrow buffers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Scalar(ScalarKind),
+    List(ScalarKind),
+    /// An array as PostgreSQL prints it.
+    ArrayText(Scalar),
+}
+
+/// The same for what is not an array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ScalarKind {
+    Bool,
+    Int2,
+    Int4,
+    Int8,
+    Oid,
+    Float4,
+    Float8,
+    Decimal128(u8, u8),
+    Decimal256(u8, u8),
+    Date,
+    Time,
+    Timestamp,
+    Timestamptz,
+    Interval,
+    Uuid,
+    Bytea,
+    /// Text as it comes; one byte in front of `jsonb`'s.
+    Text,
+    Jsonb,
+    /// Text as PostgreSQL would print the value.
+    Printed(Scalar),
+}
+
+impl Kind {
+    pub(crate) fn of(column: &Column, options: ArrowOptions) -> Self {
+        match column.codec {
+            Codec::Scalar(scalar) => Self::Scalar(ScalarKind::of(scalar, column.numeric)),
+            Codec::Array(element) if options.arrays_as_text => Self::ArrayText(element),
+            Codec::Array(element) => Self::List(ScalarKind::of(element, column.numeric)),
+        }
+    }
+
+    pub(crate) fn data_type(self) -> DataType {
+        match self {
+            Self::Scalar(scalar) => scalar.data_type(),
+            Self::List(element) => DataType::List(Arc::new(Field::new_list_field(element.data_type(), true))),
+            Self::ArrayText(_) => DataType::Utf8,
+        }
+    }
+}
+
+impl ScalarKind {
+    fn of(scalar: Scalar, numeric: Option<(u8, u8)>) -> Self {
+        match scalar {
+            Scalar::Bool => Self::Bool,
+            Scalar::Int2 => Self::Int2,
+            Scalar::Int4 => Self::Int4,
+            Scalar::Int8 => Self::Int8,
+            Scalar::Oid => Self::Oid,
+            Scalar::Float4 => Self::Float4,
+            Scalar::Float8 => Self::Float8,
+            Scalar::Numeric => match numeric {
+                Some((precision, scale)) if precision <= DECIMAL128 => Self::Decimal128(precision, scale),
+                Some((precision, scale)) if precision <= DECIMAL256 => Self::Decimal256(precision, scale),
+                _ => Self::Printed(scalar),
+            },
+            Scalar::Date => Self::Date,
+            Scalar::Time => Self::Time,
+            Scalar::Timestamp => Self::Timestamp,
+            Scalar::Timestamptz => Self::Timestamptz,
+            Scalar::Interval => Self::Interval,
+            Scalar::Uuid => Self::Uuid,
+            Scalar::Bytea => Self::Bytea,
+            Scalar::Text | Scalar::CheckedText => Self::Text,
+            Scalar::Jsonb => Self::Jsonb,
+            Scalar::Char | Scalar::Void => Self::Printed(scalar),
+        }
+    }
+
+    fn data_type(self) -> DataType {
+        let scale = |scale: u8| i8::try_from(scale).unwrap_or(i8::MAX);
+        match self {
+            Self::Bool => DataType::Boolean,
+            Self::Int2 => DataType::Int16,
+            Self::Int4 => DataType::Int32,
+            Self::Int8 => DataType::Int64,
+            Self::Oid => DataType::UInt32,
+            Self::Float4 => DataType::Float32,
+            Self::Float8 => DataType::Float64,
+            Self::Decimal128(precision, digits) => DataType::Decimal128(precision, scale(digits)),
+            Self::Decimal256(precision, digits) => DataType::Decimal256(precision, scale(digits)),
+            Self::Date => DataType::Date32,
+            Self::Time => DataType::Time64(TimeUnit::Microsecond),
+            Self::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
+            Self::Timestamptz => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            Self::Interval => DataType::Interval(IntervalUnit::MonthDayNano),
+            Self::Uuid => DataType::FixedSizeBinary(16),
+            Self::Bytea => DataType::Binary,
+            Self::Text | Self::Jsonb | Self::Printed(_) => DataType::Utf8,
+        }
+    }
+}
+
+/// The field of a column: its type, whether it can be NULL, and what else a reader may want to know of it.
+pub(crate) fn field(column: &Column, options: ArrowOptions) -> Field {
+    let kind = Kind::of(column, options);
+    let mut metadata = HashMap::from([(PG_TYPE.to_owned(), column.type_name.short.clone())]);
+    let extension = match (kind, column.type_name.oid) {
+        (Kind::Scalar(ScalarKind::Uuid), _) => Some("arrow.uuid"),
+        (Kind::Scalar(_), JSON | JSONB) => Some("arrow.json"),
+        _ => None,
+    };
+    if let Some(name) = extension {
+        metadata.insert(EXTENSION_NAME.to_owned(), name.to_owned());
+        metadata.insert(EXTENSION_METADATA.to_owned(), String::new());
+    }
+    let data_type = match (kind, element_extension(column.type_name.oid)) {
+        (Kind::List(element), Some(name)) => {
+            let extension: [_; 2] = [(EXTENSION_NAME, name), (EXTENSION_METADATA, "")];
+            let extension = extension.map(|(key, value)| (key.to_owned(), value.to_owned()));
+            DataType::List(Arc::new(
+                Field::new_list_field(element.data_type(), true).with_metadata(HashMap::from(extension)),
+            ))
+        }
+        _ => kind.data_type(),
+    };
+    Field::new(&column.name, data_type, column.nullable != Some(false) || options.unrepresentable_as_null)
+        .with_metadata(metadata)
+}
+
+fn element_extension(array_oid: u32) -> Option<&'static str> {
+    match (array_oid, Codec::element(array_oid)) {
+        (JSON_ARRAY | JSONB_ARRAY, _) => Some("arrow.json"),
+        (_, Some((_, Scalar::Uuid))) => Some("arrow.uuid"),
+        _ => None,
+    }
+}
