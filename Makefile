@@ -1,6 +1,6 @@
 # What there is to do here. Needs cargo and make; installs PostgreSQL if it is missing.
 
-.PHONY: help demo figures peers faults fuzz test test-postgres fmt lint doc clients documents ci postgres
+.PHONY: help demo figures readers peers bench faults fuzz test test-postgres fmt lint doc clients documents ci postgres
 
 # For instance: make demo DEMO_ARGS="--scale 1 --once"
 DEMO_ARGS ?=
@@ -20,7 +20,9 @@ PG_TESTS ?=
 help:
 	@echo "make demo      a private PostgreSQL, TPC-H data, the server, and what it does"
 	@echo "make figures   what the project promises, measured"
+	@echo "make readers   whole tables beside COPY, drivers, and services written by hand, measured (two hours)"
 	@echo "make peers     small calls beside a service written by hand with grpc.aio and asyncpg, measured"
+	@echo "make bench     the parts that work on every row and every call, measured"
 	@echo "make faults    what must survive, at full size, measured (half an hour)"
 	@echo "make fuzz      everything that reads bytes from elsewhere, fuzzed for a minute each"
 	@echo "make test      all tests"
@@ -42,7 +44,16 @@ figures: postgres
 # For instance: make peers PEERS_ARGS="--rounds 9"
 PEERS_ARGS ?=
 peers: postgres
-	benches/peers/run $(PEERS_ARGS)
+	benches/peers/calls/run $(PEERS_ARGS)
+
+# For instance: make readers READERS_ARGS="--scale 0.1 --rounds 1"
+READERS_ARGS ?=
+readers: postgres
+	benches/peers/run $(READERS_ARGS)
+
+bench:
+	cargo bench --bench micro
+	benches/instructions/run
 
 faults: postgres
 	cargo build --release --bins

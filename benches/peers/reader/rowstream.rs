@@ -5,9 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::Args as ClapArgs;
+use clap::{Args as ClapArgs, ValueEnum};
 use futures_util::future::try_join_all;
-use rowstream_client::{Client, Health};
+use rowstream_client::{Call, Client, Header, Health, Strategy};
 use serde_json::json;
 
 use crate::{Read, Result};
@@ -19,13 +19,38 @@ const DEADLINE: Duration = Duration::from_secs(3600);
 pub(crate) struct Args {
     server_url: String,
     sql: String,
-    #[arg(long, default_value = "rows")]
-    encoding: String,
-    #[arg(long, default_value = "auto")]
-    strategy: String,
+    #[arg(long, value_enum, default_value_t = Encoding::Rows)]
+    encoding: Encoding,
+    #[arg(long, value_enum, default_value_t = Way::Auto)]
+    strategy: Way,
     /// How many streams at once, each of all rows
     #[arg(long, default_value_t = 1)]
     streams: usize,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Encoding {
+    Rows,
+    Arrow,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Way {
+    Auto,
+    Cursor,
+    Portal,
+    Copy,
+}
+
+impl Way {
+    fn strategy(self) -> Strategy {
+        match self {
+            Self::Auto => Strategy::Auto,
+            Self::Cursor => Strategy::Cursor,
+            Self::Portal => Strategy::Portal,
+            Self::Copy => Strategy::Copy,
+        }
+    }
 }
 
 /// Waits until the server serves, and has it open the connections to PostgreSQL that it will need: a service that has
@@ -52,24 +77,33 @@ pub(crate) async fn read(args: &Args) -> Result<Read> {
     let seconds: Vec<f64> = streams.iter().map(|stream| (stream.end - start).as_secs_f64()).collect();
     let first_seconds: Vec<f64> =
         streams.iter().filter_map(|stream| Some((stream.first? - start).as_secs_f64())).collect();
+    let used = streams.first().map(|stream| &stream.used);
     Ok(Read {
         rows: streams.iter().map(|stream| stream.rows).sum(),
         first: streams.iter().filter_map(|stream| stream.first).min(),
-        more: json!({"stream_seconds": seconds, "stream_first_row_seconds": first_seconds}),
+        more: json!({"strategy": used, "stream_seconds": seconds, "stream_first_row_seconds": first_seconds}),
     })
 }
 
+/// One stream that has ended.
 struct Stream {
     rows: u64,
     first: Option<Instant>,
     end: Instant,
+    used: String,
 }
 
 async fn one(client: &Client, args: &Args) -> Result<Stream> {
-    if args.encoding != "rows" || args.strategy != "auto" {
-        return Err(format!("the client library has no {} by {} yet", args.encoding, args.strategy).into());
+    let call = client.sql(&args.sql).deadline(DEADLINE).strategy(args.strategy.strategy());
+    match args.encoding {
+        Encoding::Rows => rows(&call, args.strategy.strategy()).await,
+        Encoding::Arrow => record_batches(&call, args.strategy.strategy()).await,
     }
-    let mut stream = client.sql(&args.sql).deadline(DEADLINE).stream().await?;
+}
+
+async fn rows(call: &Call, asked: Strategy) -> Result<Stream> {
+    let mut stream = call.stream().await?;
+    let used = used(stream.header(), asked)?;
     let mut first = None;
     while let Some(batch) = stream.next_batch().await? {
         first.get_or_insert_with(Instant::now);
@@ -80,5 +114,27 @@ async fn one(client: &Client, args: &Args) -> Result<Stream> {
         }
     }
     let rows = stream.summary().ok_or("no summary")?.row_count;
-    Ok(Stream { rows, first, end: Instant::now() })
+    Ok(Stream { rows, first, end: Instant::now(), used })
+}
+
+async fn record_batches(call: &Call, asked: Strategy) -> Result<Stream> {
+    let mut stream = call.record_batches().await?;
+    let used = used(stream.header(), asked)?;
+    let mut first = None;
+    while let Some(batch) = stream.next_batch().await? {
+        first.get_or_insert_with(Instant::now);
+        black_box(batch);
+    }
+    let rows = stream.summary().ok_or("no summary")?.row_count;
+    Ok(Stream { rows, first, end: Instant::now(), used })
+}
+
+/// How the server reads. What it was not asked for is measured under no other's name.
+fn used(header: &Header, asked: Strategy) -> Result<String> {
+    match header.strategy {
+        Some(used) if asked == Strategy::Auto || used == asked => Ok(used.to_string()),
+        Some(used) => Err(format!("the server reads by {used}, and was asked for {asked}").into()),
+        None if asked == Strategy::Auto => Ok("not said".to_owned()),
+        None => Err(format!("the server does not say how it reads, and was asked for {asked}").into()),
+    }
 }
