@@ -59,12 +59,14 @@ const COMPRESSION: HeaderName = HeaderName::from_static("rowstream-compression")
 /// What gRPC clients say of themselves: Python's and Go's always, asked or not.
 const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 
-/// Answers are compressed for those who ask for it, not for all who could read that.
+/// Answers are compressed for those who ask for it and can read it, not for all who can.
 fn choose_compression(headers: &mut HeaderMap) {
-    match headers.get(COMPRESSION).cloned() {
-        Some(asked) => headers.insert(ACCEPT_ENCODING, asked),
-        None => headers.remove(ACCEPT_ENCODING),
-    };
+    let accepted = headers.remove(ACCEPT_ENCODING);
+    let Some(asked) = headers.get(COMPRESSION).cloned() else { return };
+    let names = accepted.as_ref().and_then(|accepted| accepted.to_str().ok()).unwrap_or_default();
+    if names.split(',').any(|name| name.trim() == asked) {
+        headers.insert(ACCEPT_ENCODING, asked);
+    }
 }
 
 /// Makes an id for a request that came without one.

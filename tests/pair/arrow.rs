@@ -205,6 +205,25 @@ async fn empty_results_results_without_columns_and_very_wide_ones_are_batches_to
     pair.assert_settled().await;
 }
 
+/// A column that has got more digits since its statement was described is found by its values, and described again.
+#[tokio::test]
+async fn a_decimal_that_outgrows_its_description_is_described_again() {
+    let pair = Pair::start().await;
+    pair.psql("create table grown as select 1.25::numeric(6, 2) as n");
+    let read = || pair.client().sql("select n from grown");
+    assert_eq!(only(read()).await.schema().field(0).data_type(), &DataType::Decimal128(6, 2));
+    for (change, data_type, value) in [
+        ("alter table grown alter n type numeric(12, 2); update grown set n = 1234567.25", (12, 2), "1234567.25"),
+        ("alter table grown alter n type numeric(14, 4); update grown set n = 1.2345", (14, 4), "1.2345"),
+    ] {
+        pair.psql(change);
+        let batch = only(read().arrow_options(ArrowOptions::new().unrepresentable_as_null())).await;
+        assert_eq!(batch.schema().field(0).data_type(), &DataType::Decimal128(data_type.0, data_type.1));
+        assert_eq!(batch.column(0).as_primitive::<Decimal128Type>().value_as_string(0), value);
+    }
+    pair.assert_settled().await;
+}
+
 /// Parameters of a type that the driver has to look up do not disturb the statement that is run as a whole.
 #[tokio::test]
 async fn values_of_looked_up_types_are_bound_where_the_statement_runs_as_a_whole() {

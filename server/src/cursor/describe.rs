@@ -252,7 +252,7 @@ pub(super) fn unique() -> String {
 }
 
 /// `None` where PostgreSQL has prepared the statement but sqlx does not know one of its types.
-async fn unless_unknown_type<T>(
+pub(super) async fn unless_unknown_type<T>(
     prepare: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<Option<T>, sqlx::Error> {
     match prepare.await {
@@ -274,7 +274,7 @@ fn refused(error: Error) -> Error {
     }
 }
 
-fn type_infos(oids: &[u32]) -> Vec<PgTypeInfo> {
+pub(super) fn type_infos(oids: &[u32]) -> Vec<PgTypeInfo> {
     oids.iter().map(|oid| PgTypeInfo::with_oid(Oid(*oid))).collect()
 }
 

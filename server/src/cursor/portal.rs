@@ -5,16 +5,18 @@
 //! of the statement. A read that ends early is cancelled, and what still comes is dropped.
 
 use futures_util::TryStreamExt as _;
-use sqlx::{AssertSqlSafe, postgres::PgArguments};
+use sqlx::{AssertSqlSafe, Executor as _, SqlSafeStr as _, postgres::PgArguments};
 use tokio::task::coop::consume_budget;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    describe::{type_infos, unless_unknown_type},
     pace::pace,
     read::{RowSink, looks_like},
     session::Session,
 };
 use crate::{
+    encode::codec::Codec,
     error::Error,
     plan::{Described, Expected, sql},
     stop::{Phase, Stop},
@@ -25,6 +27,9 @@ use crate::{
 pub(crate) struct Portal {
     pub(crate) session: Session,
     query: sql::Wrapped,
+    /// Something to prepare first, where a parameter is of a type that sqlx may have to look up.
+    declare: Option<sql::Wrapped>,
+    parameters: Vec<u32>,
     /// Until the statement is run.
     arguments: PgArguments,
     expected: Vec<Expected>,
@@ -34,12 +39,25 @@ impl Portal {
     pub(crate) fn new(session: Session, described: &Described, arguments: PgArguments) -> Self {
         let parameters: Vec<u32> = described.parameters.iter().map(|parameter| parameter.oid).collect();
         let query = sql::whole(&described.query, &parameters);
-        Self { session, query, arguments, expected: described.expected() }
+        let looked_up = parameters.iter().any(|oid| Codec::of(*oid).is_none());
+        let declare = looked_up.then(|| sql::declare(&described.query, &parameters));
+        Self { session, query, declare, parameters, arguments, expected: described.expected() }
+    }
+
+    /// Has the connection know the parameters' types. Looking one up while the statement is being bound would take away
+    /// the unnamed statement that it is.
+    async fn look_up_types(&mut self, stop: &Stop) -> Result<(), Error> {
+        let Some(declare) = self.declare.take() else { return Ok(()) };
+        let types = type_infos(&self.parameters);
+        let (connection, guard) = self.session.split();
+        let prepare = connection.sql.prepare_with(AssertSqlSafe(declare.sql).into_sql_str(), &types);
+        guard.run(stop, declare.text, unless_unknown_type(prepare)).await.map(drop)
     }
 
     /// Runs it and passes its rows on, until there are no more or the sink has enough.
     pub(crate) async fn read(&mut self, stop: &Stop, sink: &mut impl RowSink) -> Result<(), Error> {
         self.session.ready(stop).await?;
+        self.look_up_types(stop).await?;
         stop.enter(Phase::Fetch)?;
         let expected = &self.expected;
         let arguments = std::mem::take(&mut self.arguments);

@@ -194,7 +194,9 @@ impl Read<'_> {
             if dead {
                 engine.database.forget_idle();
             }
-            Failed { again: dead || (untouched && outdated(&error)), error }
+            // Forgets a plan that no longer holds, whether or not this call can still make use of that.
+            let outdated = outdated(&error);
+            Failed { again: dead || (untouched && outdated), error }
         })
     }
 

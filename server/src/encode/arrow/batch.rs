@@ -142,6 +142,7 @@ impl ArrowEncoder {
             let value = row.value(column).map_err(|kind| RowError::Malformed { row: number, column, kind })?;
             cutter.measure(&mut size, value)?;
             bytes += builder.push(value).map_err(|unfit| match unfit {
+                Unfit::Stale => RowError::Shape,
                 Unfit::Malformed(kind) => RowError::Malformed { row: number, column, kind },
                 Unfit::Unrepresentable(what) => RowError::Unrepresentable { row: number, column, what },
             })?;

@@ -16,7 +16,7 @@ use arrow_schema::{DataType, Field};
 
 use super::{
     Unfit,
-    decimal::unscaled,
+    decimal::{bound, unscaled},
     types::{Kind, ScalarKind},
 };
 use crate::encode::{
@@ -50,8 +50,9 @@ enum Values {
     Oid(Vec<u32>),
     Float4(Vec<f32>),
     Float8(Vec<f64>),
-    Decimal128(Vec<i128>, u8),
-    Decimal256(Vec<i256>, u8),
+    /// With the scale, and what ten to the precision is.
+    Decimal128(Vec<i128>, u8, i128),
+    Decimal256(Vec<i256>, u8, i256),
     Date(Vec<i32>),
     Time(Vec<i64>),
     Timestamp(Vec<i64>),
@@ -179,8 +180,12 @@ impl Values {
             ScalarKind::Oid => Self::Oid(Vec::with_capacity(rows)),
             ScalarKind::Float4 => Self::Float4(Vec::with_capacity(rows)),
             ScalarKind::Float8 => Self::Float8(Vec::with_capacity(rows)),
-            ScalarKind::Decimal128(_, scale) => Self::Decimal128(Vec::with_capacity(rows), scale),
-            ScalarKind::Decimal256(_, scale) => Self::Decimal256(Vec::with_capacity(rows), scale),
+            ScalarKind::Decimal128(precision, scale) => {
+                Self::Decimal128(Vec::with_capacity(rows), scale, bound(precision))
+            }
+            ScalarKind::Decimal256(precision, scale) => {
+                Self::Decimal256(Vec::with_capacity(rows), scale, bound(precision))
+            }
             ScalarKind::Date => Self::Date(Vec::with_capacity(rows)),
             ScalarKind::Time => Self::Time(Vec::with_capacity(rows)),
             ScalarKind::Timestamp | ScalarKind::Timestamptz => Self::Timestamp(Vec::with_capacity(rows)),
@@ -203,8 +208,8 @@ impl Values {
             Self::Oid(values) => values.push(u32::from_be_bytes(exact(bytes)?)),
             Self::Float4(values) => values.push(f32::from_be_bytes(exact(bytes)?)),
             Self::Float8(values) => values.push(f64::from_be_bytes(exact(bytes)?)),
-            Self::Decimal128(values, scale) => values.push(unscaled(bytes, *scale)?),
-            Self::Decimal256(values, scale) => values.push(unscaled(bytes, *scale)?),
+            Self::Decimal128(values, scale, bound) => values.push(unscaled(bytes, *scale, *bound)?),
+            Self::Decimal256(values, scale, bound) => values.push(unscaled(bytes, *scale, *bound)?),
             Self::Date(values) => values.push(date(i32::from_be_bytes(exact(bytes)?))?),
             Self::Time(values) => values.push(time(i64::from_be_bytes(exact(bytes)?))?),
             Self::Timestamp(values) => values.push(timestamp(i64::from_be_bytes(exact(bytes)?))?),
@@ -229,8 +234,8 @@ impl Values {
             Self::Oid(values) => values.push(0),
             Self::Float4(values) => values.push(0.0),
             Self::Float8(values) => values.push(0.0),
-            Self::Decimal128(values, _) => values.push(0),
-            Self::Decimal256(values, _) => values.push(i256::ZERO),
+            Self::Decimal128(values, ..) => values.push(0),
+            Self::Decimal256(values, ..) => values.push(i256::ZERO),
             Self::Interval(values) => values.push(IntervalMonthDayNano::ZERO),
             Self::Uuid(values) => values.extend_from_slice(&[0; 16]),
             Self::Bytes(text, _) => text.offsets.extend(text.offsets.last().copied()),
@@ -261,8 +266,8 @@ impl Values {
             Self::Oid(values) => values.truncate(len),
             Self::Float4(values) => values.truncate(len),
             Self::Float8(values) => values.truncate(len),
-            Self::Decimal128(values, _) => values.truncate(len),
-            Self::Decimal256(values, _) => values.truncate(len),
+            Self::Decimal128(values, ..) => values.truncate(len),
+            Self::Decimal256(values, ..) => values.truncate(len),
             Self::Interval(values) => values.truncate(len),
             Self::Uuid(values) => values.truncate(len * 16),
             Self::Bytes(text, _) => text.truncate(len),
@@ -282,8 +287,8 @@ impl Values {
             Self::Oid(values) => primitive::<UInt32Type>(values, nulls, data_type),
             Self::Float4(values) => primitive::<Float32Type>(values, nulls, data_type),
             Self::Float8(values) => primitive::<Float64Type>(values, nulls, data_type),
-            Self::Decimal128(values, _) => primitive::<Decimal128Type>(values, nulls, data_type),
-            Self::Decimal256(values, _) => primitive::<Decimal256Type>(values, nulls, data_type),
+            Self::Decimal128(values, ..) => primitive::<Decimal128Type>(values, nulls, data_type),
+            Self::Decimal256(values, ..) => primitive::<Decimal256Type>(values, nulls, data_type),
             Self::Date(values) => primitive::<Date32Type>(values, nulls, data_type),
             Self::Time(values) => primitive::<Time64MicrosecondType>(values, nulls, data_type),
             Self::Timestamp(values) => primitive::<TimestampMicrosecondType>(values, nulls, data_type),

@@ -9,11 +9,11 @@ const NEGATIVE: u16 = 0x4000;
 const NAN: u16 = 0xC000;
 const INFINITY: u16 = 0xD000;
 const MINUS_INFINITY: u16 = 0xF000;
-const LOSS: Unfit = Unfit::Unrepresentable("a number with more digits than its decimal type has");
 
 /// An integer that a number is put together in.
-pub(super) trait Unscaled: Copy + PartialEq {
+pub(super) trait Unscaled: Copy + PartialOrd {
     const ZERO: Self;
+    const ONE: Self;
     /// `self * factor + digits`, if it fits.
     fn shifted(self, factor: u16, digits: u16) -> Option<Self>;
     fn negated(self) -> Self;
@@ -21,6 +21,7 @@ pub(super) trait Unscaled: Copy + PartialEq {
 
 impl Unscaled for i128 {
     const ZERO: Self = 0;
+    const ONE: Self = 1;
 
     #[inline]
     fn shifted(self, factor: u16, digits: u16) -> Option<Self> {
@@ -34,6 +35,7 @@ impl Unscaled for i128 {
 
 impl Unscaled for i256 {
     const ZERO: Self = Self::ZERO;
+    const ONE: Self = Self::ONE;
 
     fn shifted(self, factor: u16, digits: u16) -> Option<Self> {
         self.checked_mul(Self::from_i128(factor.into()))?.checked_add(Self::from_i128(digits.into()))
@@ -44,8 +46,14 @@ impl Unscaled for i256 {
     }
 }
 
-/// The number times ten to the `scale`.
-pub(super) fn unscaled<T: Unscaled>(mut bytes: &[u8], scale: u8) -> Result<T, Unfit> {
+/// What a number of so many digits is below: ten to the `precision`.
+pub(super) fn bound<T: Unscaled>(precision: u8) -> T {
+    // A precision that its type does not have never comes here.
+    (0..precision).try_fold(T::ONE, |power, _| power.shifted(10, 0)).unwrap_or(T::ZERO)
+}
+
+/// The number times ten to the `scale`, below `bound`.
+pub(super) fn unscaled<T: Unscaled>(mut bytes: &[u8], scale: u8, bound: T) -> Result<T, Unfit> {
     let count = usize::from(u16::from_be_bytes(take(&mut bytes)?));
     let weight = i32::from(i16::from_be_bytes(take(&mut bytes)?));
     let sign = u16::from_be_bytes(take(&mut bytes)?);
@@ -60,6 +68,9 @@ pub(super) fn unscaled<T: Unscaled>(mut bytes: &[u8], scale: u8) -> Result<T, Un
         return Err(Malformed::Binary.into());
     }
     let value = magnitude::<T>(bytes, weight, scale)?;
+    if value >= bound {
+        return Err(Unfit::Stale);
+    }
     Ok(if sign == NEGATIVE { value.negated() } else { value })
 }
 
@@ -74,18 +85,18 @@ fn magnitude<T: Unscaled>(groups: &[u8], weight: i32, scale: u8) -> Result<T, Un
     // Above zero; below it, leading groups that are not sent are zeros that change nothing.
     while power >= last {
         let group = digit(groups.next())?;
-        value = value.shifted(10_000, group).ok_or(LOSS)?;
+        value = value.shifted(10_000, group).ok_or(Unfit::Stale)?;
         power -= 1;
     }
     if rest > 0 {
         let group = if power == last - 1 { digit(groups.next())? } else { 0 };
         let unit = 10_u16.pow(u32::from(4 - rest));
         if group % unit != 0 {
-            return Err(LOSS);
+            return Err(Unfit::Stale);
         }
-        value = value.shifted(10_u16.pow(u32::from(rest)), group / unit).ok_or(LOSS)?;
+        value = value.shifted(10_u16.pow(u32::from(rest)), group / unit).ok_or(Unfit::Stale)?;
     }
-    if groups.any(|group| group != 0) { Err(LOSS) } else { Ok(value) }
+    if groups.any(|group| group != 0) { Err(Unfit::Stale) } else { Ok(value) }
 }
 
 fn digit(group: Option<u16>) -> Result<u16, Malformed> {
@@ -101,8 +112,8 @@ mod tests {
 
     fn of(words: &[u16], scale: u8) -> Result<i128, Unfit> {
         let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
-        let narrow = unscaled::<i128>(&bytes, scale);
-        let wide = unscaled::<i256>(&bytes, scale);
+        let narrow = unscaled::<i128>(&bytes, scale, bound(38));
+        let wide = unscaled::<i256>(&bytes, scale, bound(76));
         if let (Ok(narrow), Ok(wide)) = (narrow, wide) {
             assert_eq!(i256::from_i128(narrow), wide);
         }
@@ -133,9 +144,12 @@ mod tests {
     fn what_does_not_fit_is_refused() {
         assert_eq!(of(&[0, 0, NAN, 0], 2), Err(Unfit::Unrepresentable("NaN")));
         assert_eq!(of(&[0, 0, INFINITY, 0], 2), Err(Unfit::Unrepresentable("an infinite number")));
-        assert_eq!(of(&[2, 0, 0, 4, 12, 3456], 2), Err(LOSS));
-        assert_eq!(of(&[1, 0xfffe, 0, 8, 1], 4), Err(LOSS));
-        assert_eq!(of(&[1, 20, 0, 0, 1], 2), Err(LOSS));
+        assert_eq!(of(&[2, 0, 0, 4, 12, 3456], 2), Err(Unfit::Stale));
+        assert_eq!(of(&[1, 0xfffe, 0, 8, 1], 4), Err(Unfit::Stale));
+        assert_eq!(of(&[1, 20, 0, 0, 1], 2), Err(Unfit::Stale));
+        let hundred: Vec<u8> = [1, 0, 0, 0, 100_u16].iter().flat_map(|word| word.to_be_bytes()).collect();
+        assert_eq!(unscaled::<i128>(&hundred, 1, bound(3)), Err(Unfit::Stale), "numeric(3, 1) ends at 99.9");
+        assert_eq!(unscaled::<i128>(&hundred, 1, bound(4)), Ok(1000));
         for words in [&[][..], &[1, 0, 0, 0], &[1, 0, 0, 0, 10_000], &[0, 0, 1, 0], &[0, 0, 0, 0, 5]] {
             assert_eq!(of(words, 0), Err(Unfit::Malformed(Malformed::Binary)), "{words:?}");
         }

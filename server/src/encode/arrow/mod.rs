@@ -21,6 +21,8 @@ pub(crate) enum Unfit {
     Malformed(Malformed),
     /// The Arrow type of its column cannot hold it; what it is, for the message.
     Unrepresentable(&'static str),
+    /// It has more digits than the column had when it was described.
+    Stale,
 }
 
 impl From<Malformed> for Unfit {
