@@ -5,14 +5,12 @@
 //! locks what the statement reads, and every row must have as many. A COPY that does not come to its end leaves the
 //! connection to be discarded where it is not certain that PostgreSQL's last word on it has been read.
 
-use futures_util::TryStreamExt as _;
 use sqlx::{AssertSqlSafe, Executor as _, SqlSafeStr as _, Statement as _};
-use tokio::task::coop::consume_budget;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     describe::unique,
-    pace::pace,
+    pace::Pace,
     read::{RowSink, columns_look_like},
     session::Session,
     tuples::{Broken, Tuples},
@@ -79,19 +77,8 @@ impl Copy {
         let reading = async {
             let mut data = connection.sql.copy_out_raw(&copy.sql).await?;
             begun = true;
-            let mut pace = pace();
-            loop {
-                let data = tokio::select! {
-                    biased;
-                    data = data.try_next() => data?,
-                    _ = pace.tick() => {
-                        sink.flush().await;
-                        continue;
-                    }
-                };
-                let Some(data) = data else { break };
-                // sqlx does not yield while there is something to read, and a stop must be noticed.
-                consume_budget().await;
+            let mut pace = Pace::new();
+            while let Some(data) = pace.next(&mut data, sink).await? {
                 if enough.is_cancelled() || stop.now().is_some() {
                     continue;
                 }

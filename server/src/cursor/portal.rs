@@ -4,14 +4,12 @@
 //! The rows come as fast as they are taken. A caller that does not take them leaves PostgreSQL waiting in the middle
 //! of the statement. A read that ends early is cancelled, and what still comes is dropped.
 
-use futures_util::TryStreamExt as _;
 use sqlx::{AssertSqlSafe, Executor as _, SqlSafeStr as _, postgres::PgArguments};
-use tokio::task::coop::consume_budget;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     describe::{type_infos, unless_unknown_type},
-    pace::pace,
+    pace::Pace,
     read::{RowSink, looks_like},
     session::Session,
 };
@@ -68,20 +66,9 @@ impl Portal {
         let query = sqlx::query_with(AssertSqlSafe(self.query.sql.clone()), arguments).persistent(false);
         let reading = async {
             let mut rows = query.fetch(&mut connection.sql);
-            let mut pace = pace();
+            let mut pace = Pace::new();
             let mut first = true;
-            loop {
-                let row = tokio::select! {
-                    biased;
-                    row = rows.try_next() => row?,
-                    _ = pace.tick() => {
-                        sink.flush().await;
-                        continue;
-                    }
-                };
-                let Some(row) = row else { break };
-                // sqlx does not yield while there is something to read, and a stop must be noticed.
-                consume_budget().await;
+            while let Some(row) = pace.next(&mut rows, sink).await? {
                 if std::mem::take(&mut first) {
                     schema_changed = !looks_like(&row, expected);
                 }

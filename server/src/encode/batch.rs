@@ -132,8 +132,8 @@ impl BatchBuilder {
     }
 
     /// What the header says of the batches; empty but for Arrow.
-    pub(crate) fn arrow_schema(&mut self) -> Bytes {
-        match &mut self.encoder {
+    pub(crate) fn arrow_schema(&self) -> Bytes {
+        match &self.encoder {
             Encoder::Rows(_) => Bytes::new(),
             Encoder::Arrow(encoder) => encoder.schema(),
         }

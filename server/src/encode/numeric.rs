@@ -1,13 +1,13 @@
-//! `numeric` from binary to the text that `numeric_out` prints.
+//! `numeric` from binary, and to the text that `numeric_out` prints.
 //!
 //! The binary form (`numeric_send`): the number of base-10000 digits, the weight of the first one,
 //! the sign, the display scale, and the digits, all 16-bit big-endian.
 
 use super::{Malformed, exact, take};
 
-const NEGATIVE: u16 = 0x4000;
-const NAN: u16 = 0xC000;
-const INFINITY: u16 = 0xD000;
+pub(super) const NEGATIVE: u16 = 0x4000;
+pub(super) const NAN: u16 = 0xC000;
+pub(super) const INFINITY: u16 = 0xD000;
 const MINUS_INFINITY: u16 = 0xF000;
 
 /// "0000" to "9999", one after another.
@@ -25,30 +25,57 @@ const fn groups() -> [[u8; 4]; 10_000] {
     table
 }
 
-/// Appends the number as PostgreSQL prints it: every digit, no exponent.
-pub(crate) fn write(mut bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
+/// A value of the type.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Numeric<'a> {
+    /// One that is no number, as it is printed.
+    Special(&'static str),
+    Number(Number<'a>),
+}
+
+/// A number in its base-10000 digits, 16-bit big-endian each.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Number<'a> {
+    pub(crate) negative: bool,
+    /// The power of the first digit: 0 is the one before the point.
+    pub(crate) weight: i16,
+    /// How many decimal places are shown.
+    pub(crate) scale: u16,
+    pub(crate) digits: &'a [u8],
+}
+
+/// Takes the binary form apart; the digits themselves are not looked at.
+#[inline]
+pub(crate) fn parse(mut bytes: &[u8]) -> Result<Numeric<'_>, Malformed> {
     let count = usize::from(u16::from_be_bytes(take(&mut bytes)?));
     let weight = i16::from_be_bytes(take(&mut bytes)?);
     let sign = u16::from_be_bytes(take(&mut bytes)?);
-    let scale = usize::from(u16::from_be_bytes(take(&mut bytes)?));
-    let special: &[u8] = match sign {
-        0 | NEGATIVE => b"",
-        NAN => b"NaN",
-        INFINITY => b"Infinity",
-        MINUS_INFINITY => b"-Infinity",
-        _ => return Err(Malformed::Binary),
-    };
-    if !special.is_empty() {
-        out.extend_from_slice(special);
-        return Ok(());
+    let scale = u16::from_be_bytes(take(&mut bytes)?);
+    match sign {
+        NAN => Ok(Numeric::Special("NaN")),
+        INFINITY => Ok(Numeric::Special("Infinity")),
+        MINUS_INFINITY => Ok(Numeric::Special("-Infinity")),
+        0 | NEGATIVE if bytes.len() == count * 2 => {
+            Ok(Numeric::Number(Number { negative: sign == NEGATIVE, weight, scale, digits: bytes }))
+        }
+        _ => Err(Malformed::Binary),
     }
-    if sign == NEGATIVE {
+}
+
+/// Appends the number as PostgreSQL prints it: every digit, no exponent.
+pub(crate) fn write(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
+    let number = match parse(bytes)? {
+        Numeric::Number(number) => number,
+        Numeric::Special(text) => {
+            out.extend_from_slice(text.as_bytes());
+            return Ok(());
+        }
+    };
+    if number.negative {
         out.push(b'-');
     }
-    if bytes.len() != count * 2 {
-        return Err(Malformed::Binary);
-    }
-    let digits = Digits { bytes, weight: isize::from(weight) };
+    let scale = usize::from(number.scale);
+    let digits = Digits { bytes: number.digits, weight: isize::from(number.weight) };
     if (0..SHORT_GROUPS).contains(&digits.weight) && scale <= 4 {
         return short(&digits, scale, out);
     }

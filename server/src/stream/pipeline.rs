@@ -67,7 +67,7 @@ impl<'a> Pipeline<'a> {
         call: &'a Call,
         outbox: &'a mut Outbox,
     ) -> Self {
-        let mut builder = BatchBuilder::new(&described.columns, options.encoding, options.limits);
+        let builder = BatchBuilder::new(&described.columns, options.encoding, options.limits);
         header.arrow_schema = builder.arrow_schema();
         Self {
             builder,

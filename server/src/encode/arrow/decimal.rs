@@ -3,12 +3,10 @@
 use arrow_buffer::i256;
 
 use super::Unfit;
-use crate::encode::{Malformed, take};
-
-const NEGATIVE: u16 = 0x4000;
-const NAN: u16 = 0xC000;
-const INFINITY: u16 = 0xD000;
-const MINUS_INFINITY: u16 = 0xF000;
+use crate::encode::{
+    Malformed,
+    numeric::{self, Numeric},
+};
 
 /// An integer that a number is put together in.
 pub(super) trait Unscaled: Copy + PartialOrd {
@@ -53,25 +51,18 @@ pub(super) fn bound<T: Unscaled>(precision: u8) -> T {
 }
 
 /// The number times ten to the `scale`, below `bound`.
-pub(super) fn unscaled<T: Unscaled>(mut bytes: &[u8], scale: u8, bound: T) -> Result<T, Unfit> {
-    let count = usize::from(u16::from_be_bytes(take(&mut bytes)?));
-    let weight = i32::from(i16::from_be_bytes(take(&mut bytes)?));
-    let sign = u16::from_be_bytes(take(&mut bytes)?);
-    take::<2>(&mut bytes)?; // the display scale, which the column's own includes
-    match sign {
-        0 | NEGATIVE => {}
-        NAN => return Err(Unfit::Unrepresentable("NaN")),
-        INFINITY | MINUS_INFINITY => return Err(Unfit::Unrepresentable("an infinite number")),
-        _ => return Err(Malformed::Binary.into()),
-    }
-    if bytes.len() != count * 2 {
-        return Err(Malformed::Binary.into());
-    }
-    let value = magnitude::<T>(bytes, weight, scale)?;
+pub(super) fn unscaled<T: Unscaled>(bytes: &[u8], scale: u8, bound: T) -> Result<T, Unfit> {
+    let number = match numeric::parse(bytes)? {
+        Numeric::Number(number) => number,
+        Numeric::Special(nan @ "NaN") => return Err(Unfit::Unrepresentable(nan)),
+        Numeric::Special(_) => return Err(Unfit::Unrepresentable("an infinite number")),
+    };
+    // How many places are shown is never more than the column's own scale.
+    let value = magnitude::<T>(number.digits, i32::from(number.weight), scale)?;
     if value >= bound {
         return Err(Unfit::Stale);
     }
-    Ok(if sign == NEGATIVE { value.negated() } else { value })
+    Ok(if number.negative { value.negated() } else { value })
 }
 
 /// Digits are groups of four; `weight` is the power of the first, 0 that of the group before the point.
@@ -109,6 +100,7 @@ fn digit(group: Option<u16>) -> Result<u16, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::encode::numeric::{INFINITY, NAN, NEGATIVE};
 
     fn of(words: &[u16], scale: u8) -> Result<i128, Unfit> {
         let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();

@@ -15,6 +15,9 @@ const PG_TYPE: &str = "pg_type";
 const EXTENSION_NAME: &str = "ARROW:extension:name";
 const EXTENSION_METADATA: &str = "ARROW:extension:metadata";
 
+/// OIDs of the types that have an extension type, from PostgreSQL's `pg_type.dat`.
+const UUID: u32 = 2950;
+const UUID_ARRAY: u32 = 2951;
 const JSON: u32 = 114;
 const JSONB: u32 = 3802;
 const JSON_ARRAY: u32 = 199;
@@ -64,14 +67,6 @@ impl Kind {
             Codec::Scalar(scalar) => Self::Scalar(ScalarKind::of(scalar, column.numeric)),
             Codec::Array(element) if options.arrays_as_text => Self::ArrayText(element),
             Codec::Array(element) => Self::List(ScalarKind::of(element, column.numeric)),
-        }
-    }
-
-    pub(crate) fn data_type(self) -> DataType {
-        match self {
-            Self::Scalar(scalar) => scalar.data_type(),
-            Self::List(element) => DataType::List(Arc::new(Field::new_list_field(element.data_type(), true))),
-            Self::ArrayText(_) => DataType::Utf8,
         }
     }
 }
@@ -130,35 +125,29 @@ impl ScalarKind {
 
 /// The field of a column: its type, whether it can be NULL, and what else a reader may want to know of it.
 pub(crate) fn field(column: &Column, options: ArrowOptions) -> Field {
-    let kind = Kind::of(column, options);
+    let extension = extension(column.type_name.oid);
     let mut metadata = HashMap::from([(PG_TYPE.to_owned(), column.type_name.short.clone())]);
-    let extension = match (kind, column.type_name.oid) {
-        (Kind::Scalar(ScalarKind::Uuid), _) => Some("arrow.uuid"),
-        (Kind::Scalar(_), JSON | JSONB) => Some("arrow.json"),
-        _ => None,
-    };
-    if let Some(name) = extension {
-        metadata.insert(EXTENSION_NAME.to_owned(), name.to_owned());
-        metadata.insert(EXTENSION_METADATA.to_owned(), String::new());
-    }
-    let data_type = match (kind, element_extension(column.type_name.oid)) {
-        (Kind::List(element), Some(name)) => {
-            let extension: [_; 2] = [(EXTENSION_NAME, name), (EXTENSION_METADATA, "")];
-            let extension = extension.map(|(key, value)| (key.to_owned(), value.to_owned()));
-            DataType::List(Arc::new(
-                Field::new_list_field(element.data_type(), true).with_metadata(HashMap::from(extension)),
-            ))
+    let data_type = match Kind::of(column, options) {
+        Kind::Scalar(scalar) => {
+            metadata.extend(extension);
+            scalar.data_type()
         }
-        _ => kind.data_type(),
+        Kind::List(element) => {
+            let item = Field::new_list_field(element.data_type(), true).with_metadata(extension);
+            DataType::List(Arc::new(item))
+        }
+        Kind::ArrayText(_) => DataType::Utf8,
     };
     Field::new(&column.name, data_type, column.nullable != Some(false) || options.unrepresentable_as_null)
         .with_metadata(metadata)
 }
 
-fn element_extension(array_oid: u32) -> Option<&'static str> {
-    match (array_oid, Codec::element(array_oid)) {
-        (JSON_ARRAY | JSONB_ARRAY, _) => Some("arrow.json"),
-        (_, Some((_, Scalar::Uuid))) => Some("arrow.uuid"),
-        _ => None,
-    }
+/// What a field's metadata says of the extension type that a type's values are, or an array's elements; nothing for most.
+fn extension(type_oid: u32) -> HashMap<String, String> {
+    let name = match type_oid {
+        UUID | UUID_ARRAY => "arrow.uuid",
+        JSON | JSONB | JSON_ARRAY | JSONB_ARRAY => "arrow.json",
+        _ => return HashMap::new(),
+    };
+    HashMap::from([(EXTENSION_NAME.to_owned(), name.to_owned()), (EXTENSION_METADATA.to_owned(), String::new())])
 }
