@@ -12,8 +12,9 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const PROTOS: [&str; 4] = [
+const PROTOS: [&str; 5] = [
     "rowstream/v1/query_service.proto",
+    "rowstream/v1/read_session_service.proto",
     "rowstream/v1/result.proto",
     "rowstream/v1/statement.proto",
     "rowstream/v1/table.proto",
