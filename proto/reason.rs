@@ -43,6 +43,9 @@ reasons! {
     InvalidRequest => "INVALID_REQUEST",
     /// A parameter's value, or a filter's, does not fit its type, or the parameters their number or names are wrong. INVALID_ARGUMENT.
     InvalidParameter => "INVALID_PARAMETER",
+    /// A token of a partition, a session or a place in a stream that the server has not made, or that has been altered.
+    /// INVALID_ARGUMENT.
+    InvalidToken => "INVALID_TOKEN",
     /// The text is not exactly one row-returning statement that changes nothing. INVALID_ARGUMENT.
     StatementRefused => "STATEMENT_REFUSED",
     /// PostgreSQL refused the statement or its data: SQLSTATE class 22, 42 or 54. INVALID_ARGUMENT.

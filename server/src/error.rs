@@ -36,6 +36,9 @@ pub(crate) enum Error {
     UnknownTable(String),
     #[error("the file of named query {name:?} is broken: {bad}")]
     QueryBroken { name: String, bad: BadFile },
+    /// The field it came in.
+    #[error("{0}: is no token of this server's, or has been altered")]
+    InvalidToken(&'static str),
     #[error("a call with query_id {0:?} is running already")]
     QueryIdInUse(String),
     #[error("the statement gave no row")]
@@ -185,6 +188,7 @@ impl Error {
             Self::UnknownQuery(_) => Reason::UnknownQuery,
             Self::UnknownTable(_) => Reason::UnknownTable,
             Self::QueryBroken { .. } => Reason::QueryBroken,
+            Self::InvalidToken(_) => Reason::InvalidToken,
             Self::QueryIdInUse(_) => Reason::QueryIdInUse,
             Self::NoRow => Reason::NoRow,
             Self::Sql(sql) => sql.kind.reason(),

@@ -14,6 +14,7 @@ use crate::{
         request::RequestPolicy,
         sql,
     },
+    token::{Keys, Kind},
 };
 
 /// Every type with a codec, and a few arrays.
@@ -77,6 +78,20 @@ pub fn request(data: &[u8]) {
     for (argument, oid) in arguments.iter().zip(OIDS.iter().chain([&869, &3904]).cycle()) {
         fitted(&argument.value, *oid);
     }
+}
+
+/// What a caller sends as a token: never taken, whatever it is for; and one of ours, until a bit of it is changed.
+pub fn token(data: &[u8]) {
+    let keys = Keys::random().expect("randomness");
+    for kind in [Kind::Partition, Kind::Session, Kind::Resume] {
+        assert!(keys.open::<ListValue>(kind, data).is_err(), "nobody has the key");
+    }
+    let Ok(message) = ListValue::decode(data) else { return };
+    let mut token = keys.seal(Kind::Resume, &message).to_vec();
+    assert_eq!(keys.open::<ListValue>(Kind::Resume, &token).expect("as it was sealed"), message);
+    let at = data.iter().map(|byte| usize::from(*byte)).sum::<usize>() % (token.len() * 8);
+    token[at / 8] ^= 1 << (at % 8);
+    assert!(keys.open::<ListValue>(Kind::Resume, &token).is_err(), "bit {at} was changed");
 }
 
 fn wrapped(source: &Source) {
@@ -144,6 +159,11 @@ mod tests {
     #[test]
     fn damaged_query_files_are_refused_or_read_well() {
         replay("query_file", query_file);
+    }
+
+    #[test]
+    fn damaged_tokens_are_refused() {
+        replay("token", token);
     }
 
     #[test]

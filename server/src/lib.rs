@@ -34,6 +34,7 @@ mod stop;
 mod stream;
 mod telemetry;
 mod tls;
+mod token;
 mod transport;
 
 pub use config::{Config, ConfigError, Task};

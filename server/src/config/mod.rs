@@ -15,6 +15,7 @@ use self::sources::Sources;
 use crate::{
     db::{self, ConnectOptions},
     plan::table::name::Pattern,
+    token::Keys,
 };
 
 /// Serves PostgreSQL result sets of any size as gRPC streams.
@@ -83,6 +84,10 @@ pub(crate) struct Args {
     /// Tables open to reading without SQL, such as public.*, sales.orders or *.lineitem; none by default
     #[arg(long, env = "ROWSTREAM_TABLES", value_delimiter = ',', value_name = "PATTERN")]
     pub(crate) tables: Vec<String>,
+
+    /// File of the keys that tokens are signed with; without it, no other server takes those of this one
+    #[arg(long, env = "ROWSTREAM_TOKEN_KEYS", value_name = "FILE")]
+    pub(crate) token_keys: Option<PathBuf>,
 
     /// Size that no message passes, unless it holds a single larger row
     #[arg(long, env = "ROWSTREAM_MAX_MESSAGE_BYTES", default_value = "4MiB", value_name = "SIZE")]
@@ -188,6 +193,8 @@ pub struct Config {
     sources: Sources,
     /// Of `--tables`.
     pub(crate) tables: Vec<Pattern>,
+    /// Of `--token-keys`.
+    pub(crate) token_keys: Keys,
 }
 
 impl fmt::Debug for Config {
@@ -309,8 +316,17 @@ impl Config {
             |text: &String| Pattern::parse(text).map_err(|message| ConfigError::Value(format!("--tables: {message}")));
         let tables = args.tables.iter().map(pattern).collect::<Result<_, _>>()?;
         let database = database(&args)?;
-        Ok(Self { args, database, tables, sources })
+        let token_keys = token_keys(&args)?;
+        Ok(Self { args, database, tables, token_keys, sources })
     }
+}
+
+/// The keys of the file, or one that nobody else has.
+fn token_keys(args: &Args) -> Result<Keys, ConfigError> {
+    let Some(file) = &args.token_keys else {
+        return Keys::random().map_err(|error| ConfigError::Value(format!("--token-keys: {error}")));
+    };
+    Keys::read(file).map_err(|message| ConfigError::Value(format!("--token-keys {}: {message}", file.display())))
 }
 
 /// The database's address, given or from its file.

@@ -135,7 +135,7 @@ impl QueryService for Queryable {
         let id = call.id.clone();
         let events = self.engine.stream(call, statement, options).await.map_err(|error| status(&error, &id))?;
         let messages = events.map(move |event| match event {
-            Ok(event) => Ok(v1::StreamQueryResponse { event: Some(event) }),
+            Ok(event) => Ok(v1::StreamQueryResponse { event: Some(event), ..v1::StreamQueryResponse::default() }),
             Err(error) => Err(status(&error, &id)),
         });
         Ok(Response::new(Box::pin(messages)))

@@ -33,6 +33,9 @@ pub(crate) fn status(error: &Error, query_id: &str) -> Status {
             let field = format!("statement.parameters[{}]", clipped(parameter));
             details.add_bad_request_violation(field, clipped(message));
         }
+        Error::InvalidToken(field) => {
+            details.add_bad_request_violation(*field, "is no token of this server's, or has been altered");
+        }
         Error::StatementRefused { message, .. } => {
             details.add_bad_request_violation("statement", clipped(message));
         }
@@ -72,9 +75,11 @@ fn clipped(text: &str) -> String {
 
 const fn code(reason: Reason) -> Code {
     match reason {
-        Reason::InvalidRequest | Reason::InvalidParameter | Reason::StatementRefused | Reason::SqlError => {
-            Code::InvalidArgument
-        }
+        Reason::InvalidRequest
+        | Reason::InvalidParameter
+        | Reason::InvalidToken
+        | Reason::StatementRefused
+        | Reason::SqlError => Code::InvalidArgument,
         Reason::SqlNotAllowed | Reason::InsufficientPrivilege | Reason::ReadOnly => Code::PermissionDenied,
         Reason::UnknownQuery | Reason::UnknownTable | Reason::NoRow => Code::NotFound,
         Reason::QueryIdInUse => Code::AlreadyExists,
