@@ -52,6 +52,8 @@ reasons! {
     SqlError => "SQL_ERROR",
     /// Ad-hoc SQL on a server that does not allow it. PERMISSION_DENIED.
     SqlNotAllowed => "SQL_NOT_ALLOWED",
+    /// A token or a session of another caller's. PERMISSION_DENIED.
+    OtherCaller => "OTHER_CALLER",
     /// The database role lacks a privilege: SQLSTATE 42501. PERMISSION_DENIED.
     InsufficientPrivilege => "INSUFFICIENT_PRIVILEGE",
     /// The statement tried to write: SQLSTATE 25006. PERMISSION_DENIED.
@@ -68,6 +70,12 @@ reasons! {
     QueryBroken => "QUERY_BROKEN",
     /// A function of the statement raised an exception: SQLSTATE P0001. FAILED_PRECONDITION.
     Raised => "RAISED",
+    /// The read session has ended: it was not renewed in time, reached its greatest age, or was deleted.
+    /// FAILED_PRECONDITION.
+    SessionExpired => "SESSION_EXPIRED",
+    /// The transaction that held a read session's snapshot has ended before the session did. ABORTED; trying again does
+    /// not bring it back.
+    SnapshotLost => "SNAPSHOT_LOST",
     /// Serialization failure, deadlock, conflict with recovery, or a lock not had in time: SQLSTATE class 40
     /// and 55P03. ABORTED.
     Conflict => "CONFLICT",
@@ -91,6 +99,8 @@ reasons! {
     PoolTimeout => "POOL_TIMEOUT",
     /// The server has too many calls of every kind under way. RESOURCE_EXHAUSTED.
     Overloaded => "OVERLOADED",
+    /// As many read sessions as the server allows are open. RESOURCE_EXHAUSTED.
+    TooManySessions => "TOO_MANY_SESSIONS",
     /// A row is larger than the server allows. OUT_OF_RANGE.
     RowTooLarge => "ROW_TOO_LARGE",
     /// A value that the Arrow type of its column cannot hold. OUT_OF_RANGE.

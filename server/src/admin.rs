@@ -142,7 +142,7 @@ impl Admin {
 
     fn state(&self) -> State {
         let [streams, queue, memory] = self.engine.admission.used();
-        let [calls_pool, control_pool] = self.engine.database.used();
+        let [calls_pool, control_pool, holders_pool] = self.engine.database.used();
         State {
             streams,
             queue,
@@ -150,6 +150,7 @@ impl Admin {
             plans: self.engine.plans.used(),
             calls_pool,
             control_pool,
+            holders_pool,
             max_connections: self.max_connections,
             database_up: *self.healthy.borrow(),
             draining: self.draining.is_cancelled(),

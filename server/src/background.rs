@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rowstream_contract::v1::query_service_server::SERVICE_NAME;
+use rowstream_contract::v1::{query_service_server::SERVICE_NAME, read_session_service_server};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tonic_health::{ServingStatus, server::HealthReporter};
@@ -22,8 +22,8 @@ use crate::{
 /// How long checking one named query may take.
 const CHECK: Duration = Duration::from_secs(10);
 
-/// What the health service tells of: the whole server, and its service.
-const HEALTH_SERVICES: [&str; 2] = ["", SERVICE_NAME];
+/// What the health service tells of: the whole server, and its services.
+const HEALTH_SERVICES: [&str; 3] = ["", SERVICE_NAME, read_session_service_server::SERVICE_NAME];
 
 /// The tasks that run until the server has drained.
 pub(crate) struct Background {
@@ -103,7 +103,8 @@ impl Check for Checker {
         let count = self.counts.begin(Method::Check);
         count.of_statement(&query.name);
         let call = self.engine.calls.begin(None, "", CHECK, &count)?;
-        let statement = Statement { source: Source::Named(query), arguments: Arguments::Positional(Vec::new()) };
+        let statement =
+            Statement { source: Source::Named(query), arguments: Arguments::Positional(Vec::new()), partition: None };
         self.engine.describe(call, statement, false).await.map(drop)
     }
 }

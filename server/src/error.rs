@@ -39,6 +39,16 @@ pub(crate) enum Error {
     /// The field it came in.
     #[error("{0}: is no token of this server's, or has been altered")]
     InvalidToken(&'static str),
+    #[error("{0} belongs to another caller")]
+    OtherCaller(&'static str),
+    /// Why the session has ended.
+    #[error("the read session {0}")]
+    SessionExpired(&'static str),
+    /// Why the snapshot is gone.
+    #[error("the snapshot of the read session is gone: {0}")]
+    SnapshotLost(&'static str),
+    #[error("{limit} read sessions are open already, which is the server's --max-read-sessions")]
+    TooManySessions { limit: usize },
     #[error("a call with query_id {0:?} is running already")]
     QueryIdInUse(String),
     #[error("the statement gave no row")]
@@ -189,6 +199,10 @@ impl Error {
             Self::UnknownTable(_) => Reason::UnknownTable,
             Self::QueryBroken { .. } => Reason::QueryBroken,
             Self::InvalidToken(_) => Reason::InvalidToken,
+            Self::OtherCaller(_) => Reason::OtherCaller,
+            Self::SessionExpired(_) => Reason::SessionExpired,
+            Self::SnapshotLost(_) => Reason::SnapshotLost,
+            Self::TooManySessions { .. } => Reason::TooManySessions,
             Self::QueryIdInUse(_) => Reason::QueryIdInUse,
             Self::NoRow => Reason::NoRow,
             Self::Sql(sql) => sql.kind.reason(),

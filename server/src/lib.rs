@@ -30,6 +30,7 @@ mod reload;
 mod serve;
 mod service;
 mod shutdown;
+mod snapshot;
 mod stop;
 mod stream;
 mod telemetry;

@@ -42,7 +42,7 @@ pub async fn preflight(config: &Config) -> Checked {
         }
     }
     match Limits::of(&config.database, LIMIT.min(args.connect_timeout)).await {
-        Ok(limits) => checked.problems.extend(limits.check(args.pool_max).err()),
+        Ok(limits) => checked.problems.extend(limits.check(args.pool_max, args.max_read_sessions).err()),
         Err(LimitsError::Refused(cause)) => checked.problems.push(format!("{}: {cause}", flag(config))),
         Err(LimitsError::Unknown(cause)) => {
             checked.notes.push(format!("PostgreSQL could not be asked, so its limits were not checked: {cause}"));
@@ -60,11 +60,12 @@ pub(crate) fn admit(
 ) -> watch::Receiver<Option<String>> {
     let (refuse, refused) = watch::channel(None);
     let (database, pool_max) = (config.database.clone(), config.args.pool_max);
+    let sessions = config.args.max_read_sessions;
     tokio::spawn(async move {
         if healthy.wait_for(|healthy| *healthy).await.is_err() {
             return;
         }
-        match Limits::of(&database, LIMIT).await.map(|limits| limits.check(pool_max)) {
+        match Limits::of(&database, LIMIT).await.map(|limits| limits.check(pool_max, sessions)) {
             Ok(Ok(())) => {}
             Ok(Err(problem)) => {
                 tracing::error!(problem, "PostgreSQL does not admit the pool");

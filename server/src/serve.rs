@@ -2,7 +2,10 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use rowstream_contract::{FILE_DESCRIPTOR_SET, v1::query_service_server::QueryServiceServer};
+use rowstream_contract::{
+    FILE_DESCRIPTOR_SET,
+    v1::{query_service_server::QueryServiceServer, read_session_service_server::ReadSessionServiceServer},
+};
 use tokio::{
     net::TcpListener,
     time::{Instant, timeout_at},
@@ -27,8 +30,9 @@ use crate::{
     preflight,
     queries::{Folder, Queries, follow::Follower},
     reload::Hangups,
-    service::{CallPolicy, Queryable},
+    service::{CallPolicy, Queryable, ReadSessions},
     shutdown::drain,
+    snapshot::{SnapshotLimits, Snapshots},
     stream::{calls::Calls, engine::Engine, plans::Plans, tables::Tables},
     tls::{self, Tls},
     transport::{self, TransportConfig},
@@ -122,11 +126,13 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: Cancellation
         tracing::info!(%address, "listening");
     }
     let (connections, abort) = (TaskTracker::new(), CancellationToken::new());
-    let routes = routes(args, service, background.health.clone())?;
+    let routes = routes(&config, service, background.health.clone())?;
     let counts = metrics.connections;
     transport::run(listener, routes, transport, counts, connections.clone(), shutdown, abort.clone()).await;
     let grace = Instant::now() + args.grace_period;
     drain(&engine.tasks, &engine.calls, args.grace_period).await;
+    // Other servers may read in these snapshots: they are kept as long as this one has calls to finish itself.
+    engine.snapshots.drain().await;
     background.end_watches().await;
     connections.close();
     if timeout_at(grace.max(Instant::now() + FLUSH), connections.wait()).await.is_err() {
@@ -158,12 +164,20 @@ fn engine(config: &Config, metrics: &Metrics) -> Engine {
     let database = DatabaseConfig {
         options: config.database.clone(),
         pool_max: args.pool_max,
+        holders: args.max_read_sessions,
         wait_timeout: args.queue_timeout,
         connect_timeout: args.connect_timeout,
         idle_limit: args.stall_timeout + IDLE_SLACK,
     };
+    let database = Database::new(&database, &metrics.database);
+    let limits = SnapshotLimits {
+        sessions: args.max_read_sessions,
+        age: args.max_snapshot_age,
+        transactions: args.max_snapshot_transactions,
+    };
     Engine {
-        database: Database::new(&database, &metrics.database),
+        snapshots: Snapshots::new(limits, database.clone()),
+        database,
         admission: Admission::new(AdmissionConfig {
             max_streams: args.max_streams,
             max_queue: args.max_queue,
@@ -191,7 +205,8 @@ fn bytes(size: bytesize::ByteSize) -> usize {
 }
 
 /// All services under all layers, the outermost first.
-fn routes(args: &Args, service: Queryable, health: HealthReporter) -> Result<layers::Routes, ServeError> {
+fn routes(config: &Config, service: Queryable, health: HealthReporter) -> Result<layers::Routes, ServeError> {
+    let args = &config.args;
     let counts = service.counts.clone();
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -200,11 +215,17 @@ fn routes(args: &Args, service: Queryable, health: HealthReporter) -> Result<lay
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
     // For those who ask (`layers::choose_compression`).
+    let sessions = ReadSessions { queryable: service.clone(), keys: config.token_keys.clone() };
+    let read_session_service = ReadSessionServiceServer::new(sessions)
+        .max_decoding_message_size(MAX_REQUEST_BYTES)
+        .send_compressed(CompressionEncoding::Zstd)
+        .send_compressed(CompressionEncoding::Gzip);
     let query_service = QueryServiceServer::new(service)
         .max_decoding_message_size(MAX_REQUEST_BYTES)
         .send_compressed(CompressionEncoding::Zstd)
         .send_compressed(CompressionEncoding::Gzip);
     let routes = Routes::new(query_service)
+        .add_service(read_session_service)
         .add_service(HealthServer::new(HealthService::from_health_reporter(health)))
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)

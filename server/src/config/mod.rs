@@ -125,6 +125,18 @@ pub(crate) struct Args {
     #[arg(long, env = "ROWSTREAM_QUEUE_TIMEOUT", default_value = "10s", value_parser = duration, value_name = "DUR")]
     pub(crate) queue_timeout: Duration,
 
+    /// Read sessions at most; each holds a database connection of its own, and its snapshot
+    #[arg(long, env = "ROWSTREAM_MAX_READ_SESSIONS", default_value_t = 16, value_name = "N")]
+    pub(crate) max_read_sessions: usize,
+
+    /// Longest life of a read session, however often it is renewed
+    #[arg(long, env = "ROWSTREAM_MAX_SNAPSHOT_AGE", default_value = "1h", value_parser = duration, value_name = "DUR")]
+    pub(crate) max_snapshot_age: Duration,
+
+    /// Transactions that may begin in the database before a read session is revoked: its snapshot holds back vacuum
+    #[arg(long, env = "ROWSTREAM_MAX_SNAPSHOT_TRANSACTIONS", default_value_t = 50_000_000, value_name = "N")]
+    pub(crate) max_snapshot_transactions: i64,
+
     /// Longest time a call may take, whatever its caller asks for
     #[arg(long, env = "ROWSTREAM_MAX_DEADLINE", default_value = "1h", value_parser = duration, value_name = "DUR")]
     pub(crate) max_deadline: Duration,
@@ -308,6 +320,10 @@ impl Config {
             if !(least..=i32::MAX as u64).contains(&size.as_u64()) {
                 return wrong(format!("{flag} {size} is not between {} and 2 GiB", ByteSize::b(least)));
             }
+        }
+        if args.max_snapshot_transactions < 1 {
+            let given = args.max_snapshot_transactions;
+            return wrong(format!("--max-snapshot-transactions {given} would revoke every session; give 1 or more"));
         }
         if args.tls_cert.is_some() != args.tls_key.is_some() {
             return wrong("--tls-cert and --tls-key belong together: give both, or none of them".to_owned());

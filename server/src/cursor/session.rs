@@ -15,7 +15,10 @@ use deadpool::managed::Object;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, postgres::PgRow};
 use tokio::time::{Instant, timeout};
 
-use super::catalog::version_of;
+use super::{
+    catalog::version_of,
+    snapshot::{self, SnapshotName},
+};
 use crate::{
     db::{
         Database,
@@ -47,6 +50,7 @@ pub(crate) struct Session {
     guard: Guard,
     /// What the transaction is called in `pg_stat_activity`.
     application_name: String,
+    beginning: Beginning,
     begun: bool,
     /// The connection has served before: it may have died since.
     reused: bool,
@@ -68,12 +72,26 @@ impl Watched {
     }
 }
 
+/// What a transaction sees.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Beginning {
+    /// Each statement, the database as it is then.
+    #[default]
+    Now,
+    /// All statements, the database as it is at the first.
+    Snapshot,
+    /// All statements, the database as another transaction sees it.
+    Imported(SnapshotName),
+}
+
 /// What watches over the steps of a session.
 #[derive(Debug)]
 pub(crate) struct Guard {
     control: Control,
     pid: i32,
     pub(super) watched: Option<Watched>,
+    /// What the snapshot must hold, where one is imported.
+    imported: Option<String>,
     /// The connection cannot be used again.
     broken: bool,
 }
@@ -92,14 +110,20 @@ impl Session {
         stop.enter(Phase::Queue)?;
         let lease = database.acquire(stop).await?;
         stop.enter(Phase::Plan)?;
-        Ok(Self {
-            guard: Guard { control: database.control.clone(), pid: lease.pid, watched: None, broken: false },
+        Ok(Self::over(lease, database, application_name))
+    }
+
+    fn over(lease: Lease, database: &Database, application_name: &str) -> Self {
+        let control = database.control.clone();
+        Self {
+            guard: Guard { control, pid: lease.pid, watched: None, imported: None, broken: false },
             reused: Object::metrics(&lease).recycle_count > 0,
             lease: Some(lease),
             application_name: application_name.to_owned(),
+            beginning: Beginning::Now,
             begun: false,
             acquired: Instant::now(),
-        })
+        }
     }
 
     /// Has the opening of the transaction fail with SCHEMA_CHANGED if the table is not what it was.
@@ -135,6 +159,53 @@ impl Session {
         }
     }
 
+    /// Takes one of the connections that hold snapshots, and opens a transaction that keeps to one.
+    pub(crate) async fn begin_holding(
+        database: &Database,
+        stop: &Stop,
+        application_name: &str,
+        beginning: Beginning,
+    ) -> Result<Self, Error> {
+        stop.enter(Phase::Queue)?;
+        let lease = database.acquire_holder(stop).await?;
+        stop.enter(Phase::Plan)?;
+        Self::over(lease, database, application_name).begun_with(stop, beginning).await
+    }
+
+    /// As [`begin`](Self::begin), in the snapshot of another transaction.
+    pub(crate) async fn begin_importing(
+        database: &Database,
+        stop: &Stop,
+        application_name: &str,
+        snapshot: &SnapshotName,
+    ) -> Result<Self, Error> {
+        let session = Self::take(database, stop, application_name).await?;
+        session.begun_with(stop, Beginning::Imported(snapshot.clone())).await
+    }
+
+    async fn begun_with(mut self, stop: &Stop, beginning: Beginning) -> Result<Self, Error> {
+        let imports = matches!(beginning, Beginning::Imported(_));
+        self.guard.imported = match &beginning {
+            Beginning::Imported(snapshot) => Some(snapshot.state.clone()),
+            Beginning::Now | Beginning::Snapshot => None,
+        };
+        self.beginning = beginning;
+        match self.open(stop).await {
+            Ok(()) => Ok(self),
+            Err(error) => {
+                self.finish().await;
+                Err(if imports { snapshot::gone(error) } else { error })
+            }
+        }
+    }
+
+    /// Sets what holds until the end of the transaction.
+    pub(crate) async fn set(&mut self, stop: &Stop, settings: &'static str) -> Result<(), Error> {
+        let (connection, guard) = self.split();
+        let query = sqlx::raw_sql(settings);
+        guard.run(stop, CallerText::NONE, query.execute(&mut connection.sql)).await.map(drop)
+    }
+
     /// Opens the transaction, if that has not been done, or tells it the time that is left: one round trip.
     pub(crate) async fn ready(&mut self, stop: &Stop) -> Result<(), Error> {
         if !self.begun {
@@ -164,10 +235,17 @@ impl Session {
         let name = literal(&self.application_name);
         let watched = self.guard.watched.as_ref();
         let version = watched.map_or_else(String::new, |table| format!(", {}", version_of(&table.oid.to_string())));
+        let (begin, more, state) = match &self.beginning {
+            Beginning::Now => ("BEGIN READ ONLY".to_owned(), 0, ""),
+            Beginning::Snapshot => (REPEATABLE.to_owned(), 0, ""),
+            Beginning::Imported(SnapshotName { id, .. }) => {
+                (format!("{REPEATABLE}; SET TRANSACTION SNAPSHOT {}", literal(id)), 1, ", pg_current_snapshot()::text")
+            }
+        };
         let sql = format!(
-            "BEGIN READ ONLY; {timeout}; SET LOCAL application_name = {name}; SELECT pg_backend_pid(){version};"
+            "{begin}; {timeout}; SET LOCAL application_name = {name}; SELECT pg_backend_pid(){version}{state};"
         );
-        Prelude { sql, statements: 4 }
+        Prelude { sql, statements: 4 + more }
     }
 
     /// Whether the connection, asked just after it broke, turns out to have died while it was idle. One
@@ -179,6 +257,11 @@ impl Session {
     /// The connection, and the guard that its statements run under.
     pub(crate) fn split(&mut self) -> (&mut Connection, &mut Guard) {
         (self.lease.as_mut().expect("a session that has not ended has its connection"), &mut self.guard)
+    }
+
+    /// The backend's process id.
+    pub(crate) fn pid(&self) -> i32 {
+        self.guard.pid
     }
 
     pub(crate) fn acquired(&self) -> Instant {
@@ -223,6 +306,8 @@ impl Drop for Session {
     }
 }
 
+const REPEATABLE: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
 /// A caller's statement may have taken session-level advisory locks, which survive a rollback.
 pub(crate) const END: &str = "ROLLBACK; SELECT pg_advisory_unlock_all()";
 
@@ -250,6 +335,9 @@ impl Guard {
     /// pooler that changes backends between transactions a cancel would hit a stranger.
     pub(crate) fn check(&mut self, row: &PgRow) -> Result<(), Error> {
         if pool::text(row, 0).and_then(|pid| pid.parse().ok()) == Some(self.pid) {
+            if self.imported.as_deref().is_some_and(|state| pool::text(row, 1) != Some(state)) {
+                return Err(Error::SnapshotLost("its name is now that of another one"));
+            }
             let changed = self.watched.as_ref().is_some_and(|table| !table.holds(row));
             return if changed { Err(Error::SchemaChanged) } else { Ok(()) };
         }

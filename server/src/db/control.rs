@@ -64,6 +64,21 @@ impl Control {
         self.run(database::Control::Ping, "SELECT 1".to_owned()).await.map(drop)
     }
 
+    /// How many transactions have begun since the oldest one that a backend still has to see; `None` if the backend is
+    /// gone, or holds nothing.
+    pub(crate) async fn transactions_since(&self, pid: i32) -> Result<Option<i64>, String> {
+        let sql = format!("SELECT age(backend_xmin) FROM pg_stat_activity WHERE pid = {pid}");
+        let asked = async {
+            let mut used = InUse(self.pool.get().await.map_err(|error| error.to_string())?.into());
+            let answer = used.text(&sql).await.map_err(|error| error.to_string())?;
+            used.give_back();
+            Ok(answer.and_then(|age| age.parse().ok()))
+        };
+        let result = timeout(LIMIT, asked).await.unwrap_or_else(|_| Err(format!("no answer within {LIMIT:?}")));
+        self.counts.control(database::Control::Snapshot, result.is_ok());
+        result
+    }
+
     /// Whether a connection was lost since this was last asked.
     pub(super) fn lost_one(&self) -> bool {
         self.lost.swap(false, Ordering::Relaxed)
@@ -108,6 +123,13 @@ impl InUse {
     async fn execute(&mut self, sql: &str) -> Result<(), sqlx::Error> {
         let Some(lease) = &mut self.0 else { return Ok(()) };
         sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut lease.sql).await.map(drop)
+    }
+
+    /// The first value of the first row.
+    async fn text(&mut self, sql: &str) -> Result<Option<String>, sqlx::Error> {
+        let Some(lease) = &mut self.0 else { return Ok(None) };
+        let row = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).fetch_optional(&mut lease.sql).await?;
+        Ok(row.and_then(|row| pool::text(&row, 0).map(str::to_owned)))
     }
 
     fn give_back(mut self) {

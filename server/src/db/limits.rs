@@ -77,22 +77,27 @@ impl Limits {
         read().map_err(|error: sqlx::Error| LimitsError::from(&error))
     }
 
-    /// Whether a pool of this size has room.
+    /// Whether a pool of this size has room, beside a connection for each of so many read sessions.
     ///
     /// # Errors
-    /// Names the setting, the narrowest limit, and what would be right.
-    pub(crate) fn check(&self, pool_max: usize) -> Result<(), String> {
-        let control = i64::try_from(control::CONNECTIONS).unwrap_or(i64::MAX);
-        let needed = i64::try_from(pool_max).unwrap_or(i64::MAX).saturating_add(control);
+    /// Names the settings, the narrowest limit, and what would be right.
+    pub(crate) fn check(&self, pool_max: usize, sessions: usize) -> Result<(), String> {
+        let [pool, sessions, control] =
+            [pool_max, sessions, control::CONNECTIONS].map(|count| i64::try_from(count).unwrap_or(i64::MAX));
+        let needed = pool.saturating_add(sessions).saturating_add(control);
         let (admitted, why) = self.narrowest();
         if needed <= admitted {
             return Ok(());
         }
-        let fits = admitted - control;
-        let lower = if fits > 0 { format!("set --pool-max to at most {fits}, or raise") } else { "raise".to_owned() };
+        let fits = admitted.saturating_sub(control).saturating_sub(sessions);
+        let lower = if fits > 0 {
+            format!("set --pool-max to at most {fits}, or raise")
+        } else {
+            "lower both, or raise".to_owned()
+        };
         Err(format!(
-            "--pool-max {pool_max} needs {needed} connections, {control} of them to cancel, but PostgreSQL admits \
-             {admitted} ({why}); {lower} that limit"
+            "--pool-max {pool_max} and --max-read-sessions {sessions} need {needed} connections, {control} of them to cancel, \
+             but PostgreSQL admits {admitted} ({why}); {lower} that limit"
         ))
     }
 
@@ -159,10 +164,17 @@ mod tests {
             (Limits { of_database: 20, of_role: 30, ..PLAIN }, 18),
             (Limits { is_superuser: true, of_role: 5, of_database: 5, ..PLAIN }, 98),
         ] {
-            assert_eq!(limits.check(most), Ok(()));
-            let refused = limits.check(most + 1).expect_err("one too many");
+            assert_eq!(limits.check(most, 0), Ok(()));
+            assert_eq!(limits.check(most - 4, 4), Ok(()));
+            assert!(limits.check(most, 1).is_err());
+            let refused = limits.check(most + 1, 0).expect_err("one too many");
             assert!(refused.contains(&format!("set --pool-max to at most {most}")), "{refused}");
         }
-        assert!(Limits { of_role: 1, ..PLAIN }.check(1).expect_err("none fits").ends_with("; raise that limit"));
+        assert!(
+            Limits { of_role: 1, ..PLAIN }
+                .check(1, 0)
+                .expect_err("none fits")
+                .ends_with("; lower both, or raise that limit")
+        );
     }
 }

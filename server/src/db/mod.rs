@@ -1,5 +1,5 @@
 //! PostgreSQL connections: the pool that calls read through, the control connections that cancel
-//! them, and the watch over whether PostgreSQL answers.
+//! them, those that hold snapshots, and the watch over whether PostgreSQL answers.
 //!
 //! What runs *on* a connection is `cursor`.
 
@@ -18,7 +18,7 @@ use self::{control::Control, pool::Lease};
 use crate::{
     error::{CallerText, Error},
     metrics::{
-        database::{CALLS, DatabaseCounts, Discard},
+        database::{CALLS, DatabaseCounts, Discard, HOLDERS},
         gauges::PoolUse,
     },
     stop::Stop,
@@ -46,6 +46,8 @@ pub(crate) fn connect_options(url: &str) -> Option<ConnectOptions> {
 pub(crate) struct DatabaseConfig {
     pub(crate) options: ConnectOptions,
     pub(crate) pool_max: usize,
+    /// Those that hold snapshots, beside the others.
+    pub(crate) holders: usize,
     /// The longest wait for a free connection.
     pub(crate) wait_timeout: Duration,
     /// The longest time to open one.
@@ -58,6 +60,8 @@ pub(crate) struct DatabaseConfig {
 #[derive(Clone, Debug)]
 pub(crate) struct Database {
     pool: pool::Pool,
+    /// Connections whose transactions stay open: each holds a snapshot.
+    holders: pool::Pool,
     pub(crate) control: Control,
     wait_timeout: Duration,
     /// Wakes the health watch when a call has found PostgreSQL unavailable.
@@ -69,6 +73,12 @@ impl Database {
     pub(crate) fn new(config: &DatabaseConfig, counts: &DatabaseCounts) -> Self {
         Self {
             pool: pool::new(config, config.pool_max, counts.pool(CALLS)),
+            // PostgreSQL must not end a transaction that is only there.
+            holders: pool::new(
+                &DatabaseConfig { idle_limit: Duration::ZERO, ..config.clone() },
+                config.holders,
+                counts.pool(HOLDERS),
+            ),
             control: Control::new(config, counts.clone()),
             wait_timeout: config.wait_timeout,
             suspect: Arc::default(),
@@ -77,8 +87,23 @@ impl Database {
 
     /// Waits for a connection, no longer than the call may.
     pub(crate) async fn acquire(&self, stop: &Stop) -> Result<Lease, Error> {
-        let timeouts = Timeouts { wait: Some(self.wait_timeout), ..self.pool.timeouts() };
-        let error = match stop.unless_stopped(self.pool.timeout_get(&timeouts)).await? {
+        self.acquire_from(&self.pool, stop).await
+    }
+
+    /// The same for a connection that is to hold a snapshot.
+    pub(crate) async fn acquire_holder(&self, stop: &Stop) -> Result<Lease, Error> {
+        self.acquire_from(&self.holders, stop).await
+    }
+
+    /// Closes the connections that hold no snapshot at present: sessions are few, and rarely follow each other.
+    pub(crate) fn close_idle_holders(&self) {
+        let closed = self.holders.retain(|_, _| false).removed;
+        closed.iter().for_each(|_| self.holders.manager().counts.discarded(Discard::Idle));
+    }
+
+    async fn acquire_from(&self, pool: &pool::Pool, stop: &Stop) -> Result<Lease, Error> {
+        let timeouts = Timeouts { wait: Some(self.wait_timeout), ..pool.timeouts() };
+        let error = match stop.unless_stopped(pool.timeout_get(&timeouts)).await? {
             Ok(lease) => return Ok(lease),
             Err(PoolError::Timeout(TimeoutType::Wait)) => return Err(Error::PoolTimeout(self.wait_timeout)),
             Err(PoolError::Backend(error)) => Error::from_connect(&error),
@@ -99,9 +124,9 @@ impl Database {
         self.suspect();
     }
 
-    /// The connections for calls, and those for control.
-    pub(crate) fn used(&self) -> [PoolUse; 2] {
-        [pool::used(&self.pool), self.control.used()]
+    /// The connections for calls, those for control, and those that hold snapshots.
+    pub(crate) fn used(&self) -> [PoolUse; 3] {
+        [pool::used(&self.pool), self.control.used(), pool::used(&self.holders)]
     }
 }
 

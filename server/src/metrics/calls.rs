@@ -31,18 +31,26 @@ pub(crate) enum Method {
     ListQueries,
     ListTables,
     CancelQuery,
+    CreateReadSession,
+    ReadPartition,
+    RenewReadSession,
+    DeleteReadSession,
     /// The server's own check of a named query.
     Check,
 }
 
 impl Method {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 11] = [
         Self::StreamQuery,
         Self::QueryRow,
         Self::DescribeQuery,
         Self::ListQueries,
         Self::ListTables,
         Self::CancelQuery,
+        Self::CreateReadSession,
+        Self::ReadPartition,
+        Self::RenewReadSession,
+        Self::DeleteReadSession,
         Self::Check,
     ];
 
@@ -54,6 +62,10 @@ impl Method {
             Self::ListQueries => "ListQueries",
             Self::ListTables => "ListTables",
             Self::CancelQuery => "CancelQuery",
+            Self::CreateReadSession => "CreateReadSession",
+            Self::ReadPartition => "ReadPartition",
+            Self::RenewReadSession => "RenewReadSession",
+            Self::DeleteReadSession => "DeleteReadSession",
             Self::Check => "check",
         }
     }

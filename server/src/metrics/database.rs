@@ -21,6 +21,7 @@ pub(crate) struct DatabaseCounts {
 /// The pools there are.
 pub(crate) const CALLS: &str = "calls";
 pub(crate) const CONTROL: &str = "control";
+pub(crate) const HOLDERS: &str = "snapshots";
 
 /// Why a connection was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,16 +58,19 @@ pub(crate) enum Control {
     Cancel,
     Terminate,
     Ping,
+    /// Looks after the transaction of a read session.
+    Snapshot,
 }
 
 impl Control {
-    const ALL: [Self; 3] = [Self::Cancel, Self::Terminate, Self::Ping];
+    const ALL: [Self; 4] = [Self::Cancel, Self::Terminate, Self::Ping, Self::Snapshot];
 
     const fn as_str(self) -> &'static str {
         match self {
             Self::Cancel => "cancel",
             Self::Terminate => "terminate",
             Self::Ping => "ping",
+            Self::Snapshot => "snapshot",
         }
     }
 }

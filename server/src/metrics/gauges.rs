@@ -3,7 +3,7 @@
 use prometheus::{IntGauge, IntGaugeVec, Registry};
 
 use super::{
-    database::{CALLS, CONTROL},
+    database::{CALLS, CONTROL, HOLDERS},
     int,
     names::{self, Metric},
 };
@@ -17,6 +17,7 @@ pub(crate) struct State {
     pub(crate) plans: PlanUse,
     pub(crate) calls_pool: PoolUse,
     pub(crate) control_pool: PoolUse,
+    pub(crate) holders_pool: PoolUse,
     pub(crate) max_connections: usize,
     pub(crate) database_up: bool,
     pub(crate) draining: bool,
@@ -92,6 +93,7 @@ impl Gauges {
         self.draining.set(i64::from(state.draining));
         self.set_pool(CALLS, state.calls_pool);
         self.set_pool(CONTROL, state.control_pool);
+        self.set_pool(HOLDERS, state.holders_pool);
     }
 
     fn set_pool(&self, pool: &str, state: PoolUse) {

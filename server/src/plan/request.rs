@@ -9,9 +9,10 @@ use super::{
     declared::is_name,
     named::NamedQuery,
     options::{Encoding, ReadOptions, Strategy},
+    partition::Part,
     table::read::TableRead,
 };
-use crate::{encode::batch::BatchLimits, error::Error};
+use crate::{cursor::snapshot::SnapshotName, encode::batch::BatchLimits, error::Error};
 
 /// The size at which a batch closes if the request does not say. Four of them make most of what a stream that is not
 /// read takes. 256 KiB would take 4 to 9 % less of this program's processor time, and bring no more rows a second than
@@ -37,6 +38,17 @@ pub(crate) struct RequestPolicy {
 pub(crate) struct Statement {
     pub(crate) source: Source,
     pub(crate) arguments: Arguments,
+    /// The part of a read session's result that is wanted.
+    pub(crate) partition: Option<Arc<Partition>>,
+}
+
+/// A part of a statement's result in the snapshot of a read session.
+#[derive(Clone, Debug)]
+pub(crate) struct Partition {
+    pub(crate) snapshot: SnapshotName,
+    pub(crate) part: Part,
+    /// What the statement was when the session was created ([`shape`](super::partition::shape)).
+    pub(crate) shape: Vec<u8>,
 }
 
 impl RequestPolicy {
@@ -59,7 +71,7 @@ impl RequestPolicy {
             Some(statement::Source::Table(read)) => Source::Table(Arc::new(TableRead::try_new(read)?)),
         };
         let arguments = arguments(statement.parameters, statement.named_parameters, &source)?;
-        Ok(Statement { source, arguments })
+        Ok(Statement { source, arguments, partition: None })
     }
 
     /// Checks the options of a stream.
@@ -153,7 +165,7 @@ fn arguments(
     }
 }
 
-pub(super) fn invalid(field: &'static str, message: &str) -> Error {
+pub(crate) fn invalid(field: &'static str, message: &str) -> Error {
     Error::InvalidRequest { field, message: message.to_owned() }
 }
 

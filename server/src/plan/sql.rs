@@ -3,6 +3,7 @@
 //! A caller's text is never edited but for a trailing `;`, which becomes a blank, and it always
 //! stands on lines of its own, so that a comment at its end swallows nothing of ours.
 
+use super::table::name::quoted;
 use crate::error::CallerText;
 
 /// A statement of ours with the caller's text in it.
@@ -93,6 +94,35 @@ pub(crate) fn casting(caller: &str, casts: &[Option<Cast>]) -> Wrapped {
     let names = list(&|i| format!("c{i}"));
     let before = format!("SELECT {columns} FROM (\n");
     Wrapped::new(&before, &without_trailing_semicolons(caller), &format!("\n) AS q({names})\n"))
+}
+
+/// Those rows of the caller's statement that meet a condition, which refers to its columns as [`column`] does. The columns
+/// keep their names; one that has a cast is cast.
+pub(crate) fn slicing(caller: &str, columns: &[(&str, Option<Cast>)], condition: &str) -> Wrapped {
+    let select = |(i, (name, cast)): (usize, &(&str, Option<Cast>))| {
+        let shown = cast.map_or_else(|| column(i), |cast| cast.of(&column(i)));
+        format!("{shown} AS {}", quoted(name))
+    };
+    let list: Vec<_> = columns.iter().enumerate().map(select).collect();
+    let before = format!("SELECT {} FROM (\n", list.join(", "));
+    let after = format!("\n) AS q({})\nWHERE {condition}\n", aliases(columns.len()));
+    Wrapped::new(&before, &without_trailing_semicolons(caller), &after)
+}
+
+/// One column of the caller's statement, of those rows that meet a condition.
+pub(crate) fn column_of(caller: &str, columns: usize, index: usize, condition: &str) -> Wrapped {
+    let before = format!("SELECT {} FROM (\n", column(index));
+    let after = format!("\n) AS q({})\nWHERE {condition}\n", aliases(columns));
+    Wrapped::new(&before, &without_trailing_semicolons(caller), &after)
+}
+
+/// How a column of the caller's statement is referred to in a condition.
+pub(crate) fn column(index: usize) -> String {
+    format!("q.c{index}")
+}
+
+fn aliases(columns: usize) -> String {
+    (0..columns).map(|i| format!("c{i}")).collect::<Vec<_>>().join(", ")
 }
 
 /// A text as an SQL string literal, whatever `standard_conforming_strings` says.
@@ -229,6 +259,8 @@ mod tests {
             casting(caller, &[None, Some(Cast::Text)]),
             declare(&plain(caller), &[20, 25]),
             copy(&plain(caller)),
+            slicing(caller, &[("ä", None), ("b", Some(Cast::Text))], "q.c0 > 1"),
+            column_of(caller, 2, 1, "TRUE"),
         ] {
             let text: String = wrapped.sql.chars().skip(wrapped.text.before).take(wrapped.text.length).collect();
             assert_eq!(text, "select ä, b from t  -- end");
@@ -239,6 +271,14 @@ mod tests {
     fn a_cast_names_its_columns_by_position() {
         let wrapped = casting("table t;", &[None, Some(Cast::Array)]);
         assert_eq!(wrapped.sql, "SELECT q.c0, q.c1::text::text[] FROM (\ntable t \n) AS q(c0, c1)\n");
+    }
+
+    #[test]
+    fn a_slice_keeps_the_names_of_the_columns() {
+        let wrapped = slicing("table t;", &[("a", None), ("B \"", Some(Cast::Text))], "q.c1 IS NULL");
+        let expected =
+            "SELECT q.c0 AS \"a\", q.c1::text AS \"B \"\"\" FROM (\ntable t \n) AS q(c0, c1)\nWHERE q.c1 IS NULL\n";
+        assert_eq!(wrapped.sql, expected);
     }
 
     #[test]

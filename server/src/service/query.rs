@@ -49,7 +49,7 @@ pub(crate) struct Queryable {
 }
 
 impl Queryable {
-    fn statement(&self, statement: Option<v1::Statement>, count: &CallCount) -> Result<Statement, Error> {
+    pub(super) fn statement(&self, statement: Option<v1::Statement>, count: &CallCount) -> Result<Statement, Error> {
         if self.draining.is_cancelled() {
             return Err(Error::Draining);
         }
@@ -64,7 +64,13 @@ impl Queryable {
     }
 
     /// Begins a call: its id, its one deadline.
-    fn begin(&self, metadata: &MetadataMap, query_id: &str, source: &Source, count: &CallCount) -> Result<Call, Error> {
+    pub(super) fn begin(
+        &self,
+        metadata: &MetadataMap,
+        query_id: &str,
+        source: &Source,
+        count: &CallCount,
+    ) -> Result<Call, Error> {
         let own = match source {
             Source::Named(query) => query.max_deadline,
             Source::Sql(_) | Source::Table(_) => None,
@@ -99,13 +105,13 @@ fn page_length(size: i32) -> Result<usize, Error> {
 }
 
 /// The status of a call that ends before its statement is tried. What happens later the engine counts.
-fn refusal(count: &CallCount, error: &Error, query_id: &str) -> Status {
+pub(super) fn refusal(count: &CallCount, error: &Error, query_id: &str) -> Status {
     count.end(Some(error));
     status(error, query_id)
 }
 
 /// A caller's own id to show it again, if it is one.
-fn valid_id(id: &str) -> String {
+pub(super) fn valid_id(id: &str) -> String {
     request::query_id(id).ok().flatten().unwrap_or_default()
 }
 
@@ -117,7 +123,7 @@ fn asked_timeout(metadata: &MetadataMap) -> Result<Option<Duration>, Error> {
     deadline::parse(text).map(deadline::without_margin).map(Some).map_err(|error| invalid(error.to_string()))
 }
 
-type Answer<T> = Result<Response<T>, Status>;
+pub(super) type Answer<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
 impl QueryService for Queryable {

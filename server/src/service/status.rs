@@ -80,14 +80,24 @@ const fn code(reason: Reason) -> Code {
         | Reason::InvalidToken
         | Reason::StatementRefused
         | Reason::SqlError => Code::InvalidArgument,
-        Reason::SqlNotAllowed | Reason::InsufficientPrivilege | Reason::ReadOnly => Code::PermissionDenied,
+        Reason::SqlNotAllowed | Reason::InsufficientPrivilege | Reason::ReadOnly | Reason::OtherCaller => {
+            Code::PermissionDenied
+        }
         Reason::UnknownQuery | Reason::UnknownTable | Reason::NoRow => Code::NotFound,
         Reason::QueryIdInUse => Code::AlreadyExists,
-        Reason::QueryBroken | Reason::Raised => Code::FailedPrecondition,
-        Reason::Conflict | Reason::AdminCancelled | Reason::SchemaChanged | Reason::ConsumerStalled => Code::Aborted,
+        Reason::QueryBroken | Reason::Raised | Reason::SessionExpired => Code::FailedPrecondition,
+        Reason::Conflict
+        | Reason::AdminCancelled
+        | Reason::SchemaChanged
+        | Reason::ConsumerStalled
+        | Reason::SnapshotLost => Code::Aborted,
         Reason::CancelRequested | Reason::CallerGone => Code::Cancelled,
         Reason::DeadlineExceeded => Code::DeadlineExceeded,
-        Reason::QueueFull | Reason::QueueTimeout | Reason::PoolTimeout | Reason::Overloaded => Code::ResourceExhausted,
+        Reason::QueueFull
+        | Reason::QueueTimeout
+        | Reason::PoolTimeout
+        | Reason::Overloaded
+        | Reason::TooManySessions => Code::ResourceExhausted,
         Reason::RowTooLarge | Reason::UnrepresentableValue => Code::OutOfRange,
         Reason::InvalidEncoding => Code::DataLoss,
         Reason::Unsupported => Code::Unimplemented,
@@ -109,6 +119,7 @@ const fn retry_delay(reason: Reason) -> Option<Duration> {
         | Reason::QueueTimeout
         | Reason::PoolTimeout
         | Reason::Overloaded
+        | Reason::TooManySessions
         | Reason::DatabaseUnavailable
         | Reason::Draining => Some(RETRY_LATER),
         _ => None,

@@ -66,7 +66,7 @@ pub(super) async fn finish(session: Session, call: &Call) {
 async fn estimate(
     session: &mut Session,
     call: &Call,
-    Statement { source, arguments }: &Statement,
+    Statement { source, arguments, .. }: &Statement,
     described: &Described,
 ) -> Result<Estimate, Error> {
     match values(source, arguments, described)? {

@@ -12,6 +12,7 @@ use super::{
     outbox::{self, Events, Outbox},
     plans::Plans,
     read::{Measures, Read, millis, since},
+    sessions::{self, Created},
     tables::{self, Tables},
 };
 use crate::{
@@ -22,9 +23,11 @@ use crate::{
     plan::{
         estimate::Estimate,
         options::ReadOptions,
+        partition::Wish,
         request::Statement,
         table::{Table, name::TableName, read::TableRead, render::Rendered},
     },
+    snapshot::Snapshots,
     stop::{Cause, StopOnDrop, Stopped},
 };
 
@@ -42,6 +45,8 @@ pub(crate) struct Engine {
     pub(crate) plans: Plans,
     pub(crate) tables: Tables,
     pub(crate) calls: Calls,
+    /// Those that this server holds, each in a task of its own.
+    pub(crate) snapshots: Snapshots,
     /// Every task that may hold a connection; the drain waits for them.
     pub(crate) tasks: TaskTracker,
     pub(crate) stall_timeout: Duration,
@@ -105,6 +110,21 @@ impl Engine {
     ) -> Result<Vec<Table>, Error> {
         let list = async move |engine: Arc<Self>, call: Arc<Call>| tables::list(&engine, &call, &after, count).await;
         self.ask("tables", String::new(), call, list).await
+    }
+
+    /// Takes a snapshot and divides a statement's result into parts.
+    pub(crate) async fn create_session(
+        self: &Arc<Self>,
+        call: Call,
+        statement: Statement,
+        wish: Wish,
+        live: Duration,
+    ) -> Result<Created, Error> {
+        let label = statement.source.label().to_owned();
+        let create = async move |engine: Arc<Self>, call: Arc<Call>| {
+            sessions::create(&engine, &call, &statement, &wish, live).await
+        };
+        self.ask("session", label, call, create).await
     }
 
     /// Asks PostgreSQL something, in a task that the caller's going does not drop.

@@ -7,10 +7,13 @@
 
 pub(crate) mod about;
 pub(crate) mod calls;
+mod divide;
 pub(crate) mod engine;
 pub(crate) mod outbox;
+pub(crate) mod partitions;
 pub(crate) mod pipeline;
 pub(crate) mod plans;
 pub(crate) mod read;
+pub(crate) mod sessions;
 pub(crate) mod tables;
 mod ways;

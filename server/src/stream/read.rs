@@ -80,6 +80,9 @@ impl Read<'_> {
 
     async fn attempt(&mut self) -> Result<(), Failed> {
         let (engine, stop, source) = (self.engine, &self.call.stop, &self.statement.source);
+        if let Some(partition) = &self.statement.partition {
+            return self.attempt_partition(partition).await;
+        }
         if let Source::Table(read) = source {
             return self.attempt_table(read).await;
         }

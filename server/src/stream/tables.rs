@@ -82,13 +82,21 @@ impl Tables {
     }
 
     /// Asks the catalog. A table that is not open is the same as one that does not exist.
-    async fn look_up(&self, session: &mut Session, stop: &Stop, name: &TableName) -> Result<Arc<Table>, Error> {
-        let Some(table) = catalog::table(session, stop, &self.open, name).await? else {
-            return Err(Error::UnknownTable(name.to_string()));
-        };
-        let table = Arc::new(table);
+    pub(super) async fn look_up(
+        &self,
+        session: &mut Session,
+        stop: &Stop,
+        name: &TableName,
+    ) -> Result<Arc<Table>, Error> {
+        let table = Arc::new(self.look_at(session, stop, name).await?);
         self.known.insert(name.clone(), Known { table: table.clone(), at: Instant::now() });
         Ok(table)
+    }
+
+    /// The same, and keeps nothing of it: a transaction in a snapshot sees the catalog of that time.
+    pub(super) async fn look_at(&self, session: &mut Session, stop: &Stop, name: &TableName) -> Result<Table, Error> {
+        let table = catalog::table(session, stop, &self.open, name).await?;
+        table.ok_or_else(|| Error::UnknownTable(name.to_string()))
     }
 
     pub(super) fn forget(&self, name: &TableName) {

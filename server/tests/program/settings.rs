@@ -153,7 +153,8 @@ async fn check_config_finds_what_would_be_found_later() {
     assert!(down.stderr.contains("PostgreSQL could not be asked"), "{down:?}");
 
     let large = run(&["--database-url", &url, "--pool-max", "99"]).await;
-    assert_refused(&large, 78, "--pool-max 99 needs 101 connections, 2 of them to cancel, but PostgreSQL admits 100");
+    let expected = "--pool-max 99 and --max-read-sessions 16 need 117 connections, 2 of them to cancel, but PostgreSQL admits 100";
+    assert_refused(&large, 78, expected);
     assert_refused(&run(&["--database-url", &format!("{url}-missing")]).await, 78, "--database-url: ");
     std::fs::write(folder.path().join("bad.sql"), "-- max_rows: x").expect("written");
     assert_refused(&run(&["--database-url", &url, "--queries", queries]).await, 78, "bad.sql: ");
@@ -170,5 +171,5 @@ async fn a_pool_larger_than_postgresql_admits_ends_the_program_with_78_once_post
     let path =
         file(&folder, &format!("database_url = \"{}\"\nlisten = \"127.0.0.1:0\"\n\npool_max = 200\n", database.url()));
     let ended = Program::run(&["--config", &path]).await;
-    assert_refused(&ended, 78, &format!("pool_max ({path}:4) 200 needs 202 connections"));
+    assert_refused(&ended, 78, &format!("pool_max ({path}:4) 200 and --max-read-sessions 16 need 218 connections"));
 }

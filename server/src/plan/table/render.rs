@@ -13,6 +13,7 @@ use crate::{
     error::Error,
     plan::{
         Argument, Column, Described, TypeName,
+        partition::{Part, Slice, ctid::Run, key_range::Key},
         sql::{Cast, Wrapped},
     },
 };
@@ -26,18 +27,35 @@ pub(crate) struct Rendered {
 
 /// Makes the statement. At most `most` rows are needed, where that is known: PostgreSQL then sorts no more.
 pub(crate) fn render(table: &Table, read: &TableRead, most: Option<i64>) -> Result<Rendered, Error> {
+    render_part(table, read, most, &Part::default())
+}
+
+/// As [`render`], for a part of the rows.
+pub(crate) fn render_part(table: &Table, read: &TableRead, most: Option<i64>, part: &Part) -> Result<Rendered, Error> {
     let columns = chosen(table, &read.columns)?;
-    let mut text = Text { table, sql: String::new(), parameters: Vec::new(), arguments: Vec::new() };
     let list: Vec<_> = columns.iter().map(|column| selected(column)).collect();
-    text.push(&format!(
-        "SELECT {} FROM {}.{} AS t",
-        list.join(", "),
-        quoted(&table.name.schema),
-        quoted(&table.name.name)
-    ));
-    if let Some(filter) = &read.filter {
-        text.push(" WHERE ");
-        text.test(filter)?;
+    let mut text = Text::new(table);
+    let filter = text.filter(read)?;
+    let list = list.join(", ");
+    match &part.slice {
+        None => text.select(&list, &whole(table), [filter.as_deref()]),
+        Some(Slice::Pages(pages)) => {
+            for (i, run) in pages.runs.iter().enumerate() {
+                text.push(if i == 0 { "" } else { "\nUNION ALL " });
+                let from = format!("ONLY {}.{}", quoted(&run.schema), quoted(&run.name));
+                text.select(&list, &from, [Some(&*places(run)), filter.as_deref()]);
+            }
+        }
+        Some(Slice::Range(range)) => {
+            let condition = range.condition(&key(table, &range.column)?);
+            text.select(&list, &whole(table), [Some(&*condition), filter.as_deref()]);
+        }
+        Some(Slice::Share(share)) => {
+            let named = |name: &String| known(table, name, || "partition_by".to_owned()).map(reference);
+            let references = share.columns.iter().map(named).collect::<Result<Vec<_>, _>>()?;
+            let condition = share.condition(&references);
+            text.select(&list, &whole(table), [Some(&*condition), filter.as_deref()]);
+        }
     }
     for (i, order) in read.order_by.iter().enumerate() {
         text.push(if i == 0 { " ORDER BY " } else { ", " });
@@ -49,6 +67,58 @@ pub(crate) fn render(table: &Table, read: &TableRead, most: Option<i64>) -> Resu
     text.push("\n");
     let Text { sql, parameters, arguments, .. } = text;
     let columns = columns.into_iter().map(announced).collect();
+    Ok(Rendered { described: Described { parameters, columns, query: Wrapped::ours(sql) }, arguments })
+}
+
+/// The table as a whole, as FROM names it.
+fn whole(table: &Table) -> String {
+    format!("{}.{}", quoted(&table.name.schema), quoted(&table.name.name))
+}
+
+/// Where on its table a run of pages lies.
+fn places(run: &Run) -> String {
+    let from = format!("t.ctid >= '({},0)'::pg_catalog.tid", run.from);
+    run.until.map_or(from.clone(), |until| format!("{from} AND t.ctid < '({until},0)'::pg_catalog.tid"))
+}
+
+/// A column as a key to divide by.
+///
+/// # Errors
+/// There is no such column, or its type has no order.
+pub(crate) fn key(table: &Table, name: &str) -> Result<Key, Error> {
+    let column = known(table, name, || "partition_by".to_owned())?;
+    let operator = |relation| {
+        let operator = column.operators.get(&relation).filter(|operator| !operator.takes_text);
+        operator.map(|operator| format!("OPERATOR({}.{})", quoted(&operator.schema), operator.symbol)).ok_or_else(
+            || {
+                let short = &column.type_name.short;
+                invalid("partition_by", format!("column {name:?} has type {short}, which has no order"))
+            },
+        )
+    };
+    Ok(Key {
+        reference: reference(column),
+        type_name: column.type_name.qualified.clone(),
+        greater_or_equal: operator(Relation::GreaterOrEqual)?,
+        less: operator(Relation::Less)?,
+    })
+}
+
+/// One column of the rows, of about `percent` of the table's pages if that is given.
+pub(crate) fn render_key(
+    table: &Table,
+    read: &TableRead,
+    column: &str,
+    percent: Option<f64>,
+) -> Result<Rendered, Error> {
+    let column = known(table, column, || "partition_by".to_owned())?;
+    let mut text = Text::new(table);
+    let filter = text.filter(read)?;
+    let sample = percent.map_or_else(String::new, |percent| format!(" TABLESAMPLE SYSTEM ({percent:.6})"));
+    text.push(&format!("SELECT {} FROM {} AS t{sample}", reference(column), whole(table)));
+    text.conditions([filter.as_deref()]);
+    let Text { sql, parameters, arguments, .. } = text;
+    let columns = vec![announced(column)];
     Ok(Rendered { described: Described { parameters, columns, query: Wrapped::ours(sql) }, arguments })
 }
 
@@ -100,7 +170,30 @@ struct Text<'a> {
     arguments: Vec<Argument>,
 }
 
-impl Text<'_> {
+impl<'a> Text<'a> {
+    fn new(table: &'a Table) -> Self {
+        Self { table, sql: String::new(), parameters: Vec::new(), arguments: Vec::new() }
+    }
+
+    /// The filter's condition, and its values among the parameters. It can stand in several places.
+    fn filter(&mut self, read: &TableRead) -> Result<Option<String>, Error> {
+        let Some(filter) = &read.filter else { return Ok(None) };
+        self.test(filter)?;
+        Ok(Some(std::mem::take(&mut self.sql)))
+    }
+
+    fn select<const N: usize>(&mut self, list: &str, from: &str, conditions: [Option<&str>; N]) {
+        self.push(&format!("SELECT {list} FROM {from} AS t"));
+        self.conditions(conditions);
+    }
+
+    fn conditions<const N: usize>(&mut self, conditions: [Option<&str>; N]) {
+        for (i, condition) in conditions.into_iter().flatten().enumerate() {
+            self.push(if i == 0 { " WHERE " } else { " AND " });
+            self.push(condition);
+        }
+    }
+
     fn push(&mut self, sql: &str) {
         self.sql.push_str(sql);
     }

@@ -1,0 +1,165 @@
+//! The work of CreateReadSession: takes a snapshot on a connection of its own, finds out what the statement is and how
+//! its result can be divided, and leaves the connection to `snapshot`, which holds it from then on.
+
+use std::{sync::Arc, time::SystemTime};
+
+use tokio::time::Duration;
+use uuid::Uuid;
+
+use super::{
+    calls::Call,
+    divide,
+    engine::Engine,
+    read::{application_name, of_named_query},
+};
+use crate::{
+    cursor::{
+        bind::{Bound, bind},
+        describe::describe,
+        estimate,
+        session::{Beginning, Session},
+        snapshot::{self, Exported, SnapshotName},
+    },
+    error::Error,
+    metrics::calls::Phase,
+    plan::{
+        self, Argument, Column, Described, Source,
+        estimate::Estimate,
+        partition::{Chosen, Sized, Wish, shape},
+        request::Statement,
+        table::{Table, read::TableRead, render::render},
+    },
+};
+
+/// How often in all a snapshot is taken where a table is rewritten at the same moment.
+const ATTEMPTS: usize = 3;
+
+/// A session that has begun.
+#[derive(Debug)]
+pub(crate) struct Created {
+    pub(crate) id: Uuid,
+    pub(crate) snapshot: SnapshotName,
+    /// When the snapshot was taken, by PostgreSQL's clock.
+    pub(crate) taken: SystemTime,
+    pub(crate) expires: SystemTime,
+    /// When it ends, however often it is renewed.
+    pub(crate) latest: SystemTime,
+    pub(crate) columns: Vec<Column>,
+    pub(crate) shape: Vec<u8>,
+    pub(crate) chosen: Chosen,
+    pub(crate) parts: Vec<Sized>,
+    pub(crate) estimate: Estimate,
+}
+
+/// What was found out in the snapshot.
+struct Found {
+    exported: Exported,
+    described: Arc<Described>,
+    estimate: Estimate,
+    chosen: Chosen,
+    parts: Vec<Sized>,
+}
+
+/// Creates a session that lives for `live` unless it is renewed.
+pub(super) async fn create(
+    engine: &Engine,
+    call: &Call,
+    statement: &Statement,
+    wish: &Wish,
+    live: Duration,
+) -> Result<Created, Error> {
+    let slot = engine.snapshots.reserve()?;
+    let id = Uuid::now_v7();
+    let most = engine.snapshots.limits().age;
+    let latest = SystemTime::now() + most;
+    let (session, found) = begin(engine, call, statement, wish, id).await?;
+    let Found { exported: Exported { name, taken }, described, estimate, chosen, parts } = found;
+    let expires = engine.snapshots.hold(id, session, name.clone(), slot, live, most);
+    let shape = shape(&statement.source, &described.columns);
+    let columns = described.columns.clone();
+    Ok(Created { id, snapshot: name, taken, expires, latest, columns, shape, chosen, parts, estimate })
+}
+
+async fn begin(
+    engine: &Engine,
+    call: &Call,
+    statement: &Statement,
+    wish: &Wish,
+    id: Uuid,
+) -> Result<(Session, Found), Error> {
+    let name = application_name(&format!("session {}", id.simple()), statement.source.label());
+    let mut attempt = 1;
+    loop {
+        let started = tokio::time::Instant::now();
+        let session = Session::begin_holding(&engine.database, &call.stop, &name, Beginning::Snapshot).await;
+        call.count.phase(Phase::Connection, started.elapsed());
+        let mut session = session?;
+        let found = Finding { engine, call, statement, session: &mut session }.find(wish).await;
+        call.count.phase(Phase::Plan, session.acquired().elapsed());
+        match found {
+            Ok(found) => return Ok((session, found)),
+            Err(error) => {
+                session.finish().await;
+                engine.database.close_idle_holders();
+                if attempt == ATTEMPTS || !matches!(error, Error::SchemaChanged) {
+                    return Err(error);
+                }
+                attempt += 1;
+            }
+        }
+    }
+}
+
+/// A statement in a snapshot.
+pub(super) struct Finding<'a> {
+    engine: &'a Engine,
+    pub(super) call: &'a Call,
+    pub(super) statement: &'a Statement,
+    pub(super) session: &'a mut Session,
+}
+
+impl Finding<'_> {
+    async fn find(&mut self, wish: &Wish) -> Result<Found, Error> {
+        let exported = snapshot::export(self.session, &self.call.stop).await?;
+        let (table, described, arguments) = match &self.statement.source {
+            Source::Table(read) => {
+                let (table, described, arguments) = self.table(read).await?;
+                (Some(table), described, arguments)
+            }
+            source => {
+                let described = describe(self.session, &self.call.stop, source).await;
+                let described = described.map_err(|error| of_named_query(source, error))?;
+                let described = self.engine.plans.insert(source, described).described;
+                let count = described.parameters.len();
+                let arguments = plan::arrange(source, &self.statement.arguments, count)?;
+                (None, described, arguments)
+            }
+        };
+        let bound = self.bind(&described, &arguments).await?;
+        let estimate = estimate::bound(self.session, &self.call.stop, &described, bound).await?;
+        // All that the statement reads is locked by now.
+        snapshot::check_not_rewritten(self.session, &self.call.stop).await?;
+        let known = divide::Known {
+            table: table.as_deref(),
+            described: &described,
+            arguments: &arguments,
+            estimate: &estimate,
+        };
+        let (chosen, parts) = divide::divide(self, &known, wish).await?;
+        Ok(Found { exported, described, estimate, chosen, parts })
+    }
+
+    async fn table(&mut self, read: &TableRead) -> Result<(Arc<Table>, Arc<Described>, Vec<Argument>), Error> {
+        let stop = &self.call.stop;
+        let table = self.engine.tables.look_up(self.session, stop, &read.table).await?;
+        self.call.count.of_statement(&read.table.to_string());
+        snapshot::lock(self.session, stop, &table).await?;
+        let rendered = render(&table, read, None)?;
+        Ok((table, Arc::new(rendered.described), rendered.arguments))
+    }
+
+    /// The values of a statement, ready to go.
+    pub(super) async fn bind(&mut self, described: &Described, arguments: &[Argument]) -> Result<Bound, Error> {
+        bind(self.session, &self.call.stop, described, arguments).await
+    }
+}
