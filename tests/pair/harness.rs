@@ -8,7 +8,8 @@ use hyper_util::{
 };
 use rowstream_client::Client;
 use rowstream_contract::v1::{
-    self, Statement, StreamQueryRequest, query_service_client::QueryServiceClient, statement::Source,
+    self, Statement, StreamQueryRequest, query_service_client::QueryServiceClient,
+    read_session_service_client::ReadSessionServiceClient, statement::Source,
 };
 use rowstream_server::{Config, ServeError, serve};
 use rowstream_testkit::{Database, Postgres, Proxy, eventually};
@@ -23,7 +24,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) const SETTLE: Duration = Duration::from_secs(5);
 
 /// A plain HTTP/2 client.
-type Raw = legacy::Client<HttpConnector, Body>;
+pub(crate) type Raw = legacy::Client<HttpConnector, Body>;
 
 /// A server and its database.
 pub(crate) struct Pair {
@@ -92,6 +93,13 @@ impl Pair {
         let connector = legacy::Client::builder(TokioExecutor::new()).http2_only(true).build_http();
         let origin = self.url.parse().expect("a URL");
         QueryServiceClient::with_origin(connector, origin).max_decoding_message_size(256 << 20)
+    }
+
+    /// The same for read sessions.
+    pub(crate) fn raw_sessions(&self) -> ReadSessionServiceClient<Raw> {
+        let connector = legacy::Client::builder(TokioExecutor::new()).http2_only(true).build_http();
+        let origin = self.url.parse().expect("a URL");
+        ReadSessionServiceClient::with_origin(connector, origin).max_decoding_message_size(256 << 20)
     }
 
     pub(crate) fn psql(&self, sql: &str) -> String {

@@ -7,6 +7,7 @@
 //! - [`table_reads`]: tables without SQL: filters, names, privileges, changes, what is open
 //! - [`named_queries`]: their files changed while the server runs; estimates of plans
 //! - [`streams`]: batches, limits, the first-batch rule, millions of rows in constant memory
+//! - [`read_sessions`]: one snapshot in many parts: complete and disjoint whatever is written meanwhile; how sessions end
 //! - [`round_trips`]: how often the server talks to PostgreSQL for a call
 //! - [`strategies`]: cursor, portal and COPY give the same, and end alike
 //! - [`deadlines`]: in every phase, down to PostgreSQL
@@ -31,6 +32,7 @@ mod documents;
 mod drain;
 mod faults;
 mod named_queries;
+mod read_sessions;
 mod round_trips;
 mod stalls;
 mod statements;

@@ -153,7 +153,8 @@ async fn check_config_finds_what_would_be_found_later() {
     assert!(down.stderr.contains("PostgreSQL could not be asked"), "{down:?}");
 
     let large = run(&["--database-url", &url, "--pool-max", "99"]).await;
-    let expected = "--pool-max 99 and --max-read-sessions 16 need 117 connections, 2 of them to cancel, but PostgreSQL admits 100";
+    let expected =
+        "--pool-max 99 and --max-read-sessions 16 need 117 connections, 2 of them to cancel, but PostgreSQL admits 100";
     assert_refused(&large, 78, expected);
     assert_refused(&run(&["--database-url", &format!("{url}-missing")]).await, 78, "--database-url: ");
     std::fs::write(folder.path().join("bad.sql"), "-- max_rows: x").expect("written");
