@@ -41,6 +41,8 @@ pub(crate) enum Error {
     InvalidToken(&'static str),
     #[error("a call with query_id {0:?} is running already")]
     QueryIdInUse(String),
+    #[error("row {row} has the same resume_key as the row before it; name columns that are unique together")]
+    ResumeKeyNotUnique { row: i64 },
     #[error("the statement gave no row")]
     NoRow,
     #[error("{}", .0.message)]
@@ -190,6 +192,7 @@ impl Error {
             Self::QueryBroken { .. } => Reason::QueryBroken,
             Self::InvalidToken(_) => Reason::InvalidToken,
             Self::QueryIdInUse(_) => Reason::QueryIdInUse,
+            Self::ResumeKeyNotUnique { .. } => Reason::ResumeKeyNotUnique,
             Self::NoRow => Reason::NoRow,
             Self::Sql(sql) => sql.kind.reason(),
             Self::DatabaseUnavailable { .. } => Reason::DatabaseUnavailable,

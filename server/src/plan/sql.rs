@@ -95,6 +95,11 @@ pub(crate) fn casting(caller: &str, casts: &[Option<Cast>]) -> Wrapped {
     Wrapped::new(&before, &without_trailing_semicolons(caller), &format!("\n) AS q({names})\n"))
 }
 
+/// The caller's statement between two texts of ours.
+pub(crate) fn around(before: &str, caller: &str, after: &str) -> Wrapped {
+    Wrapped::new(before, &without_trailing_semicolons(caller), after)
+}
+
 /// A text as an SQL string literal, whatever `standard_conforming_strings` says.
 pub(crate) fn literal(text: &str) -> String {
     let doubled = text.replace('\'', "''").replace('\\', "\\\\");

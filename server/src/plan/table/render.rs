@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use super::{
     Relation, Table, TableColumn,
+    key::Order as KeyOrder,
     name::quoted,
     read::{ColumnTest, Is, Order, Placed, TableRead, Test, invalid},
 };
@@ -13,6 +14,8 @@ use crate::{
     error::Error,
     plan::{
         Argument, Column, Described, TypeName,
+        keyset::Keyset,
+        resume::Resume,
         sql::{Cast, Wrapped},
     },
 };
@@ -22,11 +25,14 @@ use crate::{
 pub(crate) struct Rendered {
     pub(crate) described: Described,
     pub(crate) arguments: Vec<Argument>,
+    /// The order by which it can be resumed, if there is one.
+    pub(crate) keyset: Option<Keyset>,
 }
 
 /// Makes the statement. At most `most` rows are needed, where that is known: PostgreSQL then sorts no more.
-pub(crate) fn render(table: &Table, read: &TableRead, most: Option<i64>) -> Result<Rendered, Error> {
+pub(crate) fn render(table: &Table, read: &TableRead, most: Option<i64>, resume: &Resume) -> Result<Rendered, Error> {
     let columns = chosen(table, &read.columns)?;
+    let announced: Vec<_> = columns.iter().map(|column| announced(column)).collect();
     let mut text = Text { table, sql: String::new(), parameters: Vec::new(), arguments: Vec::new() };
     let list: Vec<_> = columns.iter().map(|column| selected(column)).collect();
     text.push(&format!(
@@ -39,17 +45,19 @@ pub(crate) fn render(table: &Table, read: &TableRead, most: Option<i64>) -> Resu
         text.push(" WHERE ");
         text.test(filter)?;
     }
-    for (i, order) in read.order_by.iter().enumerate() {
-        text.push(if i == 0 { " ORDER BY " } else { ", " });
-        text.order(i, order)?;
-    }
+    let (words, keyset) = match KeyOrder::of(table, read, &columns, resume)? {
+        Some(order) => text.order_by_key(&order, &announced, read, resume)?,
+        None => (text.order_by(&read.order_by)?, None),
+    };
+    text.push(&words);
     if let Some(rows) = read.limit.into_iter().chain(most).min() {
-        text.push(&format!(" LIMIT {rows}"));
+        let again = keyset.as_ref().is_some_and(|keyset| keyset.seam.is_some());
+        text.push(&format!(" LIMIT {}", (rows - resume.rows()).max(0).saturating_add(again.into())));
     }
     text.push("\n");
     let Text { sql, parameters, arguments, .. } = text;
-    let columns = columns.into_iter().map(announced).collect();
-    Ok(Rendered { described: Described { parameters, columns, query: Wrapped::ours(sql) }, arguments })
+    let described = Described { parameters, columns: announced, query: Wrapped::ours(sql) };
+    Ok(Rendered { described, arguments, keyset })
 }
 
 fn chosen<'a>(table: &'a Table, names: &[String]) -> Result<Vec<&'a TableColumn>, Error> {
@@ -70,7 +78,7 @@ fn known<'a>(table: &'a Table, name: &str, path: impl Fn() -> String) -> Result<
     })
 }
 
-fn reference(column: &TableColumn) -> String {
+pub(super) fn reference(column: &TableColumn) -> String {
     format!("t.{}", quoted(&column.name))
 }
 
@@ -212,18 +220,44 @@ impl Text<'_> {
         }
     }
 
-    fn order(&mut self, index: usize, order: &Order) -> Result<(), Error> {
-        let path = || format!("statement.table.order_by[{index}]");
-        let column = known(self.table, &order.column, path)?;
-        if !column.operators.contains_key(&Relation::Less) {
-            let (name, short) = (&column.name, &column.type_name.short);
-            return Err(invalid(path(), format!("column {name:?} has type {short}, which has no order")));
+    fn order_by(&self, order_by: &[Order]) -> Result<String, Error> {
+        let mut words = String::new();
+        for (i, order) in order_by.iter().enumerate() {
+            words.push_str(if i == 0 { " ORDER BY " } else { ", " });
+            let column = ordered_by(self.table, i, order)?;
+            let direction = if order.descending { " DESC" } else { "" };
+            let nulls = order.nulls_first.map_or("", |first| if first { " NULLS FIRST" } else { " NULLS LAST" });
+            words.push_str(&format!("{}{direction}{nulls}", reference(column)));
         }
-        let direction = if order.descending { " DESC" } else { "" };
-        let nulls = order.nulls_first.map_or("", |first| if first { " NULLS FIRST" } else { " NULLS LAST" });
-        self.push(&format!("{}{direction}{nulls}", reference(column)));
-        Ok(())
+        Ok(words)
     }
+
+    /// The order, behind the condition for what is still to come.
+    fn order_by_key(
+        &mut self,
+        order: &KeyOrder,
+        columns: &[Column],
+        read: &TableRead,
+        resume: &Resume,
+    ) -> Result<(String, Option<Keyset>), Error> {
+        let ordered = order.ordered(columns, self.parameters.len(), resume)?;
+        self.parameters.extend(ordered.parameters);
+        let word = if read.filter.is_some() { "AND" } else { "WHERE" };
+        let condition = ordered.condition.map_or_else(String::new, |condition| format!(" {word} ({condition})"));
+        let keyset = Keyset { limit: read.limit, ..ordered.keyset };
+        Ok((format!("{condition} ORDER BY {}", ordered.order), Some(keyset)))
+    }
+}
+
+/// The column that is sorted by in that place.
+pub(super) fn ordered_by<'a>(table: &'a Table, index: usize, order: &Order) -> Result<&'a TableColumn, Error> {
+    let path = || format!("statement.table.order_by[{index}]");
+    let column = known(table, &order.column, path)?;
+    if !column.operators.contains_key(&Relation::Less) {
+        let (name, short) = (&column.name, &column.type_name.short);
+        return Err(invalid(path(), format!("column {name:?} has type {short}, which has no order")));
+    }
+    Ok(column)
 }
 
 fn text_type() -> TypeName {
