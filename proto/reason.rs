@@ -46,6 +46,8 @@ reasons! {
     /// A token of a partition, a session or a place in a stream that the server has not made, or that has been altered.
     /// INVALID_ARGUMENT.
     InvalidToken => "INVALID_TOKEN",
+    /// Two rows have the same values in all columns of the resume key. INVALID_ARGUMENT.
+    ResumeKeyNotUnique => "RESUME_KEY_NOT_UNIQUE",
     /// The text is not exactly one row-returning statement that changes nothing. INVALID_ARGUMENT.
     StatementRefused => "STATEMENT_REFUSED",
     /// PostgreSQL refused the statement or its data: SQLSTATE class 22, 42 or 54. INVALID_ARGUMENT.
@@ -117,6 +119,9 @@ reasons! {
     /// A bug; the log has the cause under the query id. INTERNAL.
     Internal => "INTERNAL",
 }
+
+/// The trailer in which the status of a stream that can be resumed carries its last resume token.
+pub const RESUME_TOKEN: &str = "rowstream-resume-token-bin";
 
 /// Keys of `ErrorInfo.metadata`.
 pub mod metadata {

@@ -51,6 +51,8 @@ pub(crate) enum Error {
     TooManySessions { limit: usize },
     #[error("a call with query_id {0:?} is running already")]
     QueryIdInUse(String),
+    #[error("row {row} has the same resume_key as the row before it; name columns that are unique together")]
+    ResumeKeyNotUnique { row: i64 },
     #[error("the statement gave no row")]
     NoRow,
     #[error("{}", .0.message)]
@@ -204,6 +206,7 @@ impl Error {
             Self::SnapshotLost(_) => Reason::SnapshotLost,
             Self::TooManySessions { .. } => Reason::TooManySessions,
             Self::QueryIdInUse(_) => Reason::QueryIdInUse,
+            Self::ResumeKeyNotUnique { .. } => Reason::ResumeKeyNotUnique,
             Self::NoRow => Reason::NoRow,
             Self::Sql(sql) => sql.kind.reason(),
             Self::DatabaseUnavailable { .. } => Reason::DatabaseUnavailable,

@@ -187,6 +187,7 @@ fn engine(config: &Config, metrics: &Metrics) -> Engine {
         plans: Plans::new(metrics.database.plans.clone()),
         tables: Tables::new(config.tables.clone()),
         calls: Calls::default(),
+        token_keys: config.token_keys.clone(),
         tasks: TaskTracker::new(),
         stall_timeout: args.stall_timeout,
     }

@@ -51,12 +51,14 @@ impl Encode<'_, Postgres> for Raw {
 /// A statement's values, ready to go.
 pub(crate) type Bound = PgArguments;
 
-/// Makes the arguments of a statement; converts in PostgreSQL, in one round trip, what needs it.
+/// Makes the arguments of a statement; converts in PostgreSQL, in one round trip, what needs it. Behind them come values
+/// that are in binary form already.
 pub(crate) async fn bind(
     session: &mut Session,
     stop: &Stop,
     described: &Described,
     arguments: &[Argument],
+    behind: Vec<Vec<u8>>,
 ) -> Result<PgArguments, Error> {
     let mut fitted = Vec::with_capacity(arguments.len());
     for (argument, parameter) in arguments.iter().zip(&described.parameters) {
@@ -76,6 +78,7 @@ pub(crate) async fn bind(
     let mut converted = converted.into_iter();
 
     let mut bound = PgArguments::default();
+    let own = fitted.len();
     for (fitted, parameter) in fitted.into_iter().zip(&described.parameters) {
         let bytes = match fitted {
             Fitted::Null => None,
@@ -83,6 +86,9 @@ pub(crate) async fn bind(
             Fitted::Text(_) => converted.next().flatten(),
         };
         add(&mut bound, Raw { oid: parameter.oid, bytes })?;
+    }
+    for (bytes, parameter) in behind.into_iter().zip(&described.parameters[own..]) {
+        add(&mut bound, Raw { oid: parameter.oid, bytes: Some(bytes) })?;
     }
     Ok(bound)
 }

@@ -9,8 +9,8 @@ use rowstream_contract::rows::{Batch, Data};
 use super::{Malformed, arrow::batch::ArrowEncoder, row::RawRow, rows::RowsEncoder};
 use crate::plan::{Column, options::Encoding};
 
-/// Room in a message for what is not rows: the event, the counts, the resume token to come.
-const MESSAGE_OVERHEAD: usize = 1024;
+/// Room in a message for what is not rows: the event, the counts, the resume token (`stream::bookmark`).
+const MESSAGE_OVERHEAD: usize = 5 * 1024;
 
 /// When a batch closes.
 #[derive(Clone, Copy, Debug)]
@@ -57,12 +57,14 @@ pub(crate) struct Cutter {
     pub(crate) limits: BatchLimits,
     rows: i64,
     first_row: i64,
+    /// The number of the very first row.
+    start: i64,
     closed: VecDeque<Batch>,
 }
 
 impl Cutter {
     fn new(limits: BatchLimits) -> Self {
-        Self { limits, rows: 0, first_row: 0, closed: VecDeque::new() }
+        Self { limits, rows: 0, first_row: 0, start: 0, closed: VecDeque::new() }
     }
 
     /// Rows encoded so far, which is the number of the next one.
@@ -77,7 +79,7 @@ impl Cutter {
 
     /// The size at which it closes.
     pub(crate) fn target(&self) -> usize {
-        if self.first_row == 0 { self.limits.first_bytes } else { self.limits.bytes }
+        if self.first_row == self.start { self.limits.first_bytes } else { self.limits.bytes }
     }
 
     /// Whether so large a batch would be over the message limit.
@@ -129,6 +131,12 @@ impl BatchBuilder {
             Encoding::Arrow(options) => Encoder::Arrow(Box::new(ArrowEncoder::new(columns, options))),
         };
         Self { cutter: Cutter::new(limits), encoder }
+    }
+
+    /// Has rows counted from here on.
+    pub(crate) fn starting_at(mut self, row: i64) -> Self {
+        (self.cutter.first_row, self.cutter.start) = (row, row);
+        self
     }
 
     /// What the header says of the batches; empty but for Arrow.

@@ -3,11 +3,13 @@
 
 pub(crate) mod declared;
 pub(crate) mod estimate;
+pub(crate) mod keyset;
 pub(crate) mod named;
 pub(crate) mod options;
 pub(crate) mod param;
 pub(crate) mod partition;
 pub(crate) mod request;
+pub(crate) mod resume;
 pub(crate) mod sql;
 pub(crate) mod strategy;
 
@@ -112,12 +114,12 @@ pub(crate) struct Column {
     pub(crate) codec: Codec,
     /// The type that PostgreSQL sends: the column's own, or what it is cast to.
     pub(crate) wire_oid: u32,
+    /// How it becomes text, if its type has no codec.
+    pub(crate) cast: Option<Cast>,
     /// Whether a value can be NULL, where the catalog tells.
     pub(crate) nullable: Option<bool>,
     /// Precision and scale of a `numeric` of a table's column that has them, or of its elements.
     pub(crate) numeric: Option<(u8, u8)>,
-    /// How it becomes text, if its type has no codec.
-    pub(crate) cast: Option<Cast>,
 }
 
 impl Column {
@@ -131,13 +133,12 @@ impl Column {
 
     /// A column of this type; `cast` is how it becomes text if the type has no codec.
     pub(crate) fn new(name: String, type_name: TypeName, cast: Cast) -> Self {
-        let own = Codec::of(type_name.oid).is_some();
         let cast_oid = if cast == Cast::Array { TEXT_ARRAY } else { TEXT };
-        let (wire_oid, codec) = match Codec::of(type_name.oid) {
-            Some(codec) => (type_name.oid, codec),
-            None => (cast_oid, Codec::of(cast_oid).expect("text and its array have codecs")),
+        let (wire_oid, codec, cast) = match Codec::of(type_name.oid) {
+            Some(codec) => (type_name.oid, codec, None),
+            None => (cast_oid, Codec::of(cast_oid).expect("text and its array have codecs"), Some(cast)),
         };
-        Self { name, type_name, codec, wire_oid, nullable: None, numeric: None, cast: (!own).then_some(cast) }
+        Self { name, type_name, codec, wire_oid, cast, nullable: None, numeric: None }
     }
 }
 

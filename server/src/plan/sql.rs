@@ -125,6 +125,11 @@ fn aliases(columns: usize) -> String {
     (0..columns).map(|i| format!("c{i}")).collect::<Vec<_>>().join(", ")
 }
 
+/// The caller's statement between two texts of ours.
+pub(crate) fn around(before: &str, caller: &str, after: &str) -> Wrapped {
+    Wrapped::new(before, &without_trailing_semicolons(caller), after)
+}
+
 /// A text as an SQL string literal, whatever `standard_conforming_strings` says.
 pub(crate) fn literal(text: &str) -> String {
     let doubled = text.replace('\'', "''").replace('\\', "\\\\");

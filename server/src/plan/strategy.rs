@@ -44,14 +44,17 @@ impl Chosen {
     }
 }
 
-/// Chooses for a statement that has so many parameters.
-pub(crate) fn choose(options: &ReadOptions, parameters: usize) -> Result<Chosen, Error> {
+/// Chooses for a statement that has so many parameters, of which so many last ones only say where it goes on.
+pub(crate) fn choose(options: &ReadOptions, parameters: usize, behind: usize) -> Result<Chosen, Error> {
     let asked = |way| Ok(Chosen::new(way, "the caller asked for it"));
     match options.strategy {
         Strategy::Auto => Ok(auto(options, parameters)),
         Strategy::Cursor => asked(Way::Cursor),
         Strategy::Portal => asked(Way::Portal),
         Strategy::Copy if parameters == 0 => asked(Way::Copy),
+        Strategy::Copy if parameters == behind => {
+            Ok(Chosen::new(Way::Portal, "the caller asked for COPY, which cannot go on behind a key"))
+        }
         Strategy::Copy => {
             let message = format!(
                 "COPY takes no values, and this read has {parameters}; ask for STRATEGY_PORTAL or STRATEGY_CURSOR"
@@ -91,7 +94,7 @@ mod tests {
     }
 
     fn way(strategy: Strategy, encoding: Encoding, max_rows: Option<i64>, parameters: usize) -> Way {
-        choose(&options(strategy, encoding, max_rows), parameters).expect("allowed").way
+        choose(&options(strategy, encoding, max_rows), parameters, 0).expect("allowed").way
     }
 
     #[test]
@@ -120,7 +123,7 @@ mod tests {
         ] {
             assert_eq!(way(strategy, ARROW, Some(1), parameters), expected);
         }
-        let refused = choose(&options(Strategy::Copy, Encoding::Rows, None), 2).expect_err("has values");
+        let refused = choose(&options(Strategy::Copy, Encoding::Rows, None), 2, 1).expect_err("has values");
         let expected =
             "strategy: COPY takes no values, and this read has 2; ask for STRATEGY_PORTAL or STRATEGY_CURSOR";
         assert_eq!(refused.to_string(), expected);

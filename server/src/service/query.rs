@@ -11,7 +11,10 @@ use tokio_stream::{Stream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 
-use super::{status::status, table};
+use super::{
+    status::{status, stream_status},
+    table,
+};
 use crate::{
     error::Error,
     layers::REQUEST_ID,
@@ -21,9 +24,10 @@ use crate::{
         estimate::Estimate,
         named::NamedQuery,
         request::{self, RequestPolicy, Statement},
+        resume::Resume,
     },
     queries::Queries,
-    stream::{about::About, calls::Call, engine::Engine, read::wire_column},
+    stream::{about::About, calls::Call, engine::Engine, outbox::Message, read::wire_column},
 };
 
 /// Sizes of a page of a list: the default and the most.
@@ -130,19 +134,24 @@ impl QueryService for Queryable {
     type StreamQueryStream = Pin<Box<dyn Stream<Item = Result<v1::StreamQueryResponse, Status>> + Send>>;
 
     async fn stream_query(&self, request: Request<v1::StreamQueryRequest>) -> Answer<Self::StreamQueryStream> {
-        let (metadata, _, mut request) = request.into_parts();
+        let (metadata, _, request) = request.into_parts();
         let id = valid_id(&request.query_id);
         let count = self.counts.begin(Method::StreamQuery);
         let refused = |error: Error| refusal(&count, &error, &id);
         let statement =
-            self.statement(request.statement.take(), &count).map_err(|error| refusal(&count, &error, ""))?;
+            self.statement(request.statement.clone(), &count).map_err(|error| refusal(&count, &error, ""))?;
         let options = self.requests.options(&request, &statement.source).map_err(refused)?;
+        let resume = Resume::try_new(&request, &self.engine.token_keys).map_err(refused)?;
         let call = self.begin(&metadata, &request.query_id, &statement.source, &count).map_err(refused)?;
         let id = call.id.clone();
-        let events = self.engine.stream(call, statement, options).await.map_err(|error| status(&error, &id))?;
-        let messages = events.map(move |event| match event {
-            Ok(event) => Ok(v1::StreamQueryResponse { event: Some(event), ..v1::StreamQueryResponse::default() }),
-            Err(error) => Err(status(&error, &id)),
+        let events = self.engine.stream(call, statement, options, resume).await.map_err(|error| status(&error, &id))?;
+        let mut last = Vec::new();
+        let messages = events.map(move |message| match message {
+            Ok(Message { event, resume_token }) => {
+                last.clone_from(&resume_token);
+                Ok(v1::StreamQueryResponse { event: Some(event), resume_token })
+            }
+            Err(error) => Err(stream_status(&error, &id, &last)),
         });
         Ok(Response::new(Box::pin(messages)))
     }
@@ -158,8 +167,8 @@ impl QueryService for Queryable {
         let answer = async {
             let mut events = self.engine.one_row(call, statement, options).await?;
             let (mut columns, mut row) = (Vec::new(), None);
-            while let Some(event) = events.next().await {
-                match event? {
+            while let Some(message) = events.next().await {
+                match message?.event {
                     Event::Header(header) => columns = header.columns,
                     Event::Batch(batch) => row = Some(only_row(&batch)?),
                     Event::Summary(_) => {}

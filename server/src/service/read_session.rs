@@ -16,7 +16,7 @@ use tonic::{Request, Response};
 
 use super::{
     query::{Answer, Queryable, refusal, valid_id},
-    status::status,
+    status::{status, stream_status},
 };
 use crate::{
     error::Error,
@@ -24,9 +24,10 @@ use crate::{
     plan::{
         partition::{Sized, Wish},
         request::{Partition, Statement, invalid},
+        resume::Resume,
     },
     snapshot::payload::{PartitionPayload, SessionPayload},
-    stream::{read::wire_column, sessions::Created},
+    stream::{outbox::Message, read::wire_column, sessions::Created},
     token::{Keys, Kind},
 };
 
@@ -153,16 +154,23 @@ impl ReadSessionService for ReadSessions {
         let count = queryable.counts.begin(Method::ReadPartition);
         let prepared = || {
             let statement = self.partition(&request.partition, &count)?;
-            let options = queryable.requests.options(&as_stream(&request), &statement.source)?;
+            let as_stream = as_stream(&request);
+            let options = queryable.requests.options(&as_stream, &statement.source)?;
+            let resume = Resume::try_new(&as_stream, &self.keys)?;
             let call = queryable.begin(&metadata, &request.query_id, &statement.source, &count)?;
-            Ok((statement, options, call))
+            Ok((statement, options, resume, call))
         };
-        let (statement, options, call) = prepared().map_err(|error| refusal(&count, &error, &id))?;
+        let (statement, options, resume, call) = prepared().map_err(|error| refusal(&count, &error, &id))?;
         let id = call.id.clone();
-        let events = queryable.engine.stream(call, statement, options).await.map_err(|error| status(&error, &id))?;
+        let events =
+            queryable.engine.stream(call, statement, options, resume).await.map_err(|error| status(&error, &id))?;
+        let mut last = Vec::new();
         let messages = events.map(move |event| match event {
-            Ok(event) => Ok(v1::ReadPartitionResponse { event: Some(of_partition(event)), ..Default::default() }),
-            Err(error) => Err(status(&error, &id)),
+            Ok(Message { event, resume_token }) => {
+                last.clone_from(&resume_token);
+                Ok(v1::ReadPartitionResponse { event: Some(of_partition(event)), resume_token })
+            }
+            Err(error) => Err(stream_status(&error, &id, &last)),
         });
         Ok(Response::new(Box::pin(messages)))
     }
@@ -203,7 +211,7 @@ impl ReadSessionService for ReadSessions {
     }
 }
 
-/// The options of a partition's stream are those of any stream.
+/// A partition's stream is asked for as any stream, of a statement that the token stands for.
 fn as_stream(request: &v1::ReadPartitionRequest) -> v1::StreamQueryRequest {
     v1::StreamQueryRequest {
         encoding: request.encoding,
@@ -211,6 +219,11 @@ fn as_stream(request: &v1::ReadPartitionRequest) -> v1::StreamQueryRequest {
         arrow: request.arrow,
         max_batch_rows: request.max_batch_rows,
         max_batch_bytes: request.max_batch_bytes,
+        resume_token: request.resume_token.clone(),
+        statement: Some(v1::Statement {
+            source: Some(v1::statement::Source::Sql(BASE64URL_NOPAD.encode(&request.partition))),
+            ..v1::Statement::default()
+        }),
         ..v1::StreamQueryRequest::default()
     }
 }

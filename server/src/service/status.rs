@@ -4,9 +4,12 @@ use std::{collections::HashMap, time::Duration};
 
 use rowstream_contract::{
     code as grpc,
-    reason::{DOMAIN, Reason, metadata},
+    reason::{DOMAIN, RESUME_TOKEN, Reason, metadata},
 };
-use tonic::{Code, Status, metadata::MetadataValue};
+use tonic::{
+    Code, Status,
+    metadata::{BinaryMetadataValue, MetadataValue},
+};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::{
@@ -35,6 +38,9 @@ pub(crate) fn status(error: &Error, query_id: &str) -> Status {
         }
         Error::InvalidToken(field) => {
             details.add_bad_request_violation(*field, "is no token of this server's, or has been altered");
+        }
+        Error::ResumeKeyNotUnique { .. } => {
+            details.add_bad_request_violation("resume_key", "is not unique");
         }
         Error::StatementRefused { message, .. } => {
             details.add_bad_request_violation("statement", clipped(message));
@@ -65,6 +71,15 @@ pub(crate) fn status(error: &Error, query_id: &str) -> Status {
     status
 }
 
+/// The status of a stream's error, with the token of the last row boundary, if it has one.
+pub(crate) fn stream_status(error: &Error, query_id: &str, resume_token: &[u8]) -> Status {
+    let mut status = status(error, query_id);
+    if !resume_token.is_empty() {
+        status.metadata_mut().insert_bin(RESUME_TOKEN, BinaryMetadataValue::from_bytes(resume_token));
+    }
+    status
+}
+
 /// A text cut to what a status may hold.
 fn clipped(text: &str) -> String {
     if text.len() <= MAX_TEXT {
@@ -78,6 +93,7 @@ const fn code(reason: Reason) -> Code {
         Reason::InvalidRequest
         | Reason::InvalidParameter
         | Reason::InvalidToken
+        | Reason::ResumeKeyNotUnique
         | Reason::StatementRefused
         | Reason::SqlError => Code::InvalidArgument,
         Reason::SqlNotAllowed | Reason::InsufficientPrivilege | Reason::ReadOnly | Reason::OtherCaller => {
@@ -143,7 +159,7 @@ fn facts(error: &Error, query_id: &str) -> HashMap<String, String> {
         }
         Error::DatabaseUnavailable { sqlstate: Some(sqlstate), .. } => fact(metadata::SQLSTATE, sqlstate.clone()),
         Error::Stopped(Stopped { cause: Cause::Deadline, phase }) => fact(metadata::PHASE, phase.as_str().to_owned()),
-        Error::RowTooLarge { row, .. } => fact(metadata::ROW, row.to_string()),
+        Error::RowTooLarge { row, .. } | Error::ResumeKeyNotUnique { row } => fact(metadata::ROW, row.to_string()),
         Error::InvalidEncoding { row, column } | Error::Unrepresentable { row, column, .. } => {
             fact(metadata::ROW, row.to_string());
             fact(metadata::COLUMN, clipped(column));

@@ -71,7 +71,7 @@ async fn estimate(
 ) -> Result<Estimate, Error> {
     match values(source, arguments, described)? {
         Some(arguments) => {
-            let bound = bind(session, &call.stop, described, &arguments).await?;
+            let bound = bind(session, &call.stop, described, &arguments, Vec::new()).await?;
             estimate::bound(session, &call.stop, described, bound).await
         }
         None => estimate::generic(session, &call.stop, described).await,

@@ -20,7 +20,8 @@ use crate::{
         table::{
             Kind, Table,
             read::TableRead,
-            render::{Rendered, key, render_key},
+            render::Rendered,
+            slice::{key, render_column},
         },
     },
 };
@@ -98,8 +99,8 @@ async fn of_table(
         Strategy::KeyRange => {
             let rows = known.estimate.rows;
             let percent = (rows > SMALL_ROWS && can_be_sampled(table.kind)).then(|| 100.0 * SAMPLE_ROWS / rows);
-            let none = render_key(table, read, &by, None)?;
-            let sampled = render_key(table, read, &by, percent)?;
+            let none = render_column(table, read, &by, None)?;
+            let sampled = render_column(table, read, &by, percent)?;
             ranges(finding, &by, &ordered?, &none, &sampled, wish.partitions).await?
         }
         Strategy::Hash => {
@@ -187,7 +188,7 @@ async fn ordered_column(finding: &mut Finding<'_>, described: &Described, wish: 
 fn column_of(source: &Source, known: &Known<'_>, index: usize, condition: &str) -> Rendered {
     let query = sql::column_of(source.sql(), known.described.columns.len(), index, condition);
     let described = Described { query, ..known.described.clone() };
-    Rendered { described, arguments: known.arguments.to_vec() }
+    Rendered { described, arguments: known.arguments.to_vec(), keyset: None }
 }
 
 /// The place of a column of that name.

@@ -25,10 +25,12 @@ use crate::{
         options::ReadOptions,
         partition::Wish,
         request::Statement,
+        resume::Resume,
         table::{Table, name::TableName, read::TableRead, render::Rendered},
     },
     snapshot::Snapshots,
     stop::{Cause, StopOnDrop, Stopped},
+    token::Keys,
 };
 
 /// How many events may wait between the reading task and the caller: one, while the task fills the
@@ -45,6 +47,7 @@ pub(crate) struct Engine {
     pub(crate) plans: Plans,
     pub(crate) tables: Tables,
     pub(crate) calls: Calls,
+    pub(crate) token_keys: Keys,
     /// Those that this server holds, each in a task of its own.
     pub(crate) snapshots: Snapshots,
     /// Every task that may hold a connection; the drain waits for them.
@@ -60,8 +63,9 @@ impl Engine {
         call: Call,
         statement: Statement,
         options: ReadOptions,
+        resume: Resume,
     ) -> Result<impl tokio_stream::Stream<Item = <Events as tokio_stream::Stream>::Item> + use<>, Error> {
-        let mut events = self.start(call, statement, options, false).await?;
+        let mut events = self.start(call, statement, options, resume, false).await?;
         let first = events.next().await.unwrap_or_else(|| Err(Error::Internal("no event".to_owned())))?;
         Ok(tokio_stream::once(Ok(first)).chain(events))
     }
@@ -73,7 +77,7 @@ impl Engine {
         statement: Statement,
         options: ReadOptions,
     ) -> Result<Events, Error> {
-        self.start(call, statement, options, true).await
+        self.start(call, statement, options, Resume::default(), true).await
     }
 
     /// Describes a statement, and has its plan estimated for its arguments if `estimated`.
@@ -164,6 +168,7 @@ impl Engine {
         mut call: Call,
         statement: Statement,
         options: ReadOptions,
+        resume: Resume,
         one_row: bool,
     ) -> Result<Events, Error> {
         let admitted = self.admission.enter(&call.stop).await;
@@ -179,7 +184,7 @@ impl Engine {
         };
         let capacity = if one_row { ONE_ROW } else { AHEAD };
         let (outbox, events) = outbox::pair(&call.stop, call.known.take(), self.stall_timeout, capacity);
-        let task = Task { engine: self.clone(), call, statement, options, one_row, outbox, queued, permit };
+        let task = Task { engine: self.clone(), call, statement, options, resume, one_row, outbox, queued, permit };
         self.tasks.spawn(task.run());
         Ok(events)
     }
@@ -191,6 +196,7 @@ struct Task {
     call: Call,
     statement: Statement,
     options: ReadOptions,
+    resume: Resume,
     one_row: bool,
     outbox: Outbox,
     /// The time it took to be admitted.
@@ -200,12 +206,13 @@ struct Task {
 
 impl Task {
     async fn run(self) {
-        let Self { engine, call, statement, options, one_row, mut outbox, queued, permit } = self;
+        let Self { engine, call, statement, options, resume, one_row, mut outbox, queued, permit } = self;
         let mut read = Read {
             engine: &engine,
             call: &call,
             statement: &statement,
             options: &options,
+            resume: &resume,
             one_row,
             outbox: &mut outbox,
             admission_wait: queued,

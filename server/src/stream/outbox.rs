@@ -26,7 +26,20 @@ use crate::{
     stop::{Cause, Phase, Stop, StopOnDrop, Stopped},
 };
 
-type Item = (Event, Option<Memory>);
+type Item = (Message, Option<Memory>);
+
+/// An event, and the token of the row boundary behind it; empty if there is none.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) event: Event,
+    pub(crate) resume_token: Vec<u8>,
+}
+
+impl From<Event> for Message {
+    fn from(event: Event) -> Self {
+        Self { event, resume_token: Vec::new() }
+    }
+}
 
 /// The reading task's end.
 #[derive(Debug)]
@@ -71,11 +84,11 @@ pub(crate) fn pair(stop: &Stop, known: Option<Known>, stall_timeout: Duration, c
 impl Outbox {
     /// Hands over an event, waiting for room, and answers whether it could. Returns at once if the call has been
     /// stopped, and stops it if the caller is gone or takes too long.
-    pub(crate) async fn send(&mut self, event: Event, memory: Option<Memory>) -> bool {
+    pub(crate) async fn send(&mut self, message: impl Into<Message>, memory: Option<Memory>) -> bool {
         if self.stop.now().is_some() {
             return false;
         }
-        let item = match self.events.try_send((event, memory)) {
+        let item = match self.events.try_send((message.into(), memory)) {
             Ok(()) => return true,
             Err(TrySendError::Closed(_)) => {
                 self.stop.stop(Cause::CallerGone);
@@ -126,18 +139,18 @@ impl Events {
 }
 
 impl Stream for Events {
-    type Item = Result<Event, Error>;
+    type Item = Result<Message, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if self.ended {
             return Poll::Ready(None);
         }
         match self.events.poll_recv(context) {
-            Poll::Ready(Some((event, _memory))) => {
-                if matches!(event, Event::Summary(_)) {
+            Poll::Ready(Some((message, _memory))) => {
+                if matches!(message.event, Event::Summary(_)) {
                     self.end();
                 }
-                return Poll::Ready(Some(Ok(event)));
+                return Poll::Ready(Some(Ok(message)));
             }
             Poll::Ready(None) => {
                 self.end();
@@ -184,7 +197,7 @@ mod tests {
         outbox.send(header(), None).await;
         assert_eq!(start.elapsed(), STALL);
         assert_eq!(stop.now(), Some(Stopped { cause: Cause::Stalled, phase: Phase::Send }));
-        assert!(matches!(events.next().await, Some(Ok(Event::Header(_)))));
+        assert!(matches!(events.next().await, Some(Ok(Message { event: Event::Header(_), .. }))));
         let error = events.next().await;
         assert!(matches!(error, Some(Err(Error::Stopped(Stopped { cause: Cause::Stalled, .. })))));
         assert!(events.next().await.is_none());
@@ -220,6 +233,6 @@ mod tests {
         let start = Instant::now();
         outbox.taken().await;
         assert_eq!(start.elapsed(), STALL);
-        assert!(matches!(events.next().await, Some(Ok(Event::Summary(_)))));
+        assert!(matches!(events.next().await, Some(Ok(Message { event: Event::Summary(_), .. }))));
     }
 }

@@ -6,7 +6,7 @@
 use super::{
     divide::index_of,
     plans::Plan,
-    read::{Failed, Read, application_name, of_named_query},
+    read::{Failed, Read, Work, application_name, of_named_query},
 };
 use crate::{
     cursor::{describe::describe, session::Session},
@@ -16,7 +16,7 @@ use crate::{
         partition::{Part, Slice, key_range::Key, shape},
         request::Partition,
         sql,
-        table::render::{Rendered, render_part},
+        table::{render::Rendered, slice::render_part},
     },
 };
 
@@ -41,8 +41,10 @@ impl Read<'_> {
             Ok(rendered)
         };
         match found.await {
-            Ok(Rendered { described, arguments }) => {
-                self.read(session, &Plan::new(described), Ok(arguments), false).await
+            Ok(Rendered { described, arguments, keyset }) => {
+                let plan = Plan::new(described);
+                let work = Work { plan: &plan, arguments: Ok(arguments), keyset, from_cache: false };
+                self.read(session, work).await
             }
             Err(error) => {
                 self.measures.database = session.acquired().elapsed();
@@ -58,7 +60,7 @@ impl Read<'_> {
             Source::Table(read) => {
                 let table = self.engine.tables.look_at(session, stop, &read.table).await?;
                 self.call.count.of_statement(&read.table.to_string());
-                render_part(&table, read, None, &partition.part)?
+                render_part(&table, read, &partition.part)?
             }
             source => {
                 let described = describe(session, stop, source).await;
@@ -75,7 +77,7 @@ impl Read<'_> {
 /// A statement with the condition of a part.
 fn slice(source: &Source, described: Described, arguments: Vec<Argument>, part: &Part) -> Result<Rendered, Error> {
     let condition = match &part.slice {
-        None => return Ok(Rendered { described, arguments }),
+        None => return Ok(Rendered { described, arguments, keyset: None }),
         Some(Slice::Pages(_)) => return Err(Error::Internal("a statement has no pages".to_owned())),
         Some(Slice::Range(range)) => {
             let index = index_of(&described, &range.column)?;
@@ -95,7 +97,7 @@ fn slice(source: &Source, described: Described, arguments: Vec<Argument>, part: 
     };
     let columns: Vec<_> = described.columns.iter().map(|column| (column.name.as_str(), column.cast)).collect();
     let query = sql::slicing(source.sql(), &columns, &condition);
-    Ok(Rendered { described: Described { query, ..described }, arguments })
+    Ok(Rendered { described: Described { query, ..described }, arguments, keyset: None })
 }
 
 /// What has worked when the session was created fails now because something was changed.

@@ -8,7 +8,11 @@ use rowstream_contract::{
 };
 use tokio::time::Instant;
 
-use super::{calls::Call, outbox::Outbox};
+use super::{
+    bookmark::{Bookmark, Passed},
+    calls::Call,
+    outbox::{Message, Outbox},
+};
 use crate::{
     admission::{Admission, Memory},
     cursor::read::RowSink,
@@ -44,7 +48,10 @@ pub(crate) struct Pipeline<'a> {
     outbox: &'a mut Outbox,
     admission: &'a Admission,
     call: &'a Call,
+    bookmark: Bookmark<'a>,
     max_rows: i64,
+    /// Rows beyond are none of the result's.
+    last_row: i64,
     row_limit: usize,
     /// Memory for the batch that is being built.
     memory: Option<Memory>,
@@ -54,21 +61,27 @@ pub(crate) struct Pipeline<'a> {
     last_sent: Instant,
     pub(crate) sent: Sent,
     pub(crate) truncated: bool,
+    /// All rows of the result have come.
+    complete: bool,
     pub(crate) encoding: Duration,
     pub(crate) error: Option<Error>,
 }
 
 impl<'a> Pipeline<'a> {
-    pub(crate) fn new(
+    pub(super) fn new(
         described: Arc<Described>,
         mut header: v1::Header,
         options: &ReadOptions,
         admission: &'a Admission,
         call: &'a Call,
         outbox: &'a mut Outbox,
+        bookmark: Bookmark<'a>,
+        last_row: Option<i64>,
     ) -> Self {
         let builder = BatchBuilder::new(&described.columns, options.encoding, options.limits);
+        let builder = builder.starting_at(bookmark.rows_before());
         header.arrow_schema = builder.arrow_schema();
+        header.set_resume_guarantee(bookmark.guarantee());
         Self {
             builder,
             described,
@@ -76,7 +89,9 @@ impl<'a> Pipeline<'a> {
             outbox,
             admission,
             call,
+            bookmark,
             max_rows: options.max_rows.unwrap_or(i64::MAX),
+            last_row: last_row.unwrap_or(i64::MAX),
             row_limit: options.limits.row_bytes,
             memory: None,
             batch_bytes: options.limits.bytes,
@@ -85,6 +100,7 @@ impl<'a> Pipeline<'a> {
             last_sent: Instant::now(),
             sent: Sent::default(),
             truncated: false,
+            complete: false,
             encoding: Duration::ZERO,
             error: None,
         }
@@ -92,7 +108,8 @@ impl<'a> Pipeline<'a> {
 
     /// How many rows may still come; one more than may be sent tells whether there are more.
     pub(crate) fn limit(&self) -> Option<i64> {
-        (self.max_rows < i64::MAX).then(|| self.max_rows - self.builder.row_count() + 1)
+        let seam = i64::from(self.bookmark.awaits_seam());
+        (self.max_rows < i64::MAX).then(|| (self.max_rows - self.builder.row_count()).max(0) + 1 + seam)
     }
 
     /// Whether nothing has gone to the caller yet.
@@ -127,7 +144,8 @@ impl<'a> Pipeline<'a> {
         summary.encode = duration(self.encoding);
         summary.client_wait = duration(self.outbox.waited);
         summary.database = duration(self.database_time(started));
-        self.outbox.send(Event::Summary(summary), None).await
+        let resume_token = self.bookmark.behind(self.builder.row_count(), true);
+        self.outbox.send(Message { event: Event::Summary(summary), resume_token }, None).await
     }
 
     /// What was neither encoding nor waiting for the caller.
@@ -137,7 +155,8 @@ impl<'a> Pipeline<'a> {
 
     async fn send_header(&mut self) {
         if let Some(header) = self.header.take() {
-            self.outbox.send(Event::Header(header), None).await;
+            let resume_token = self.bookmark.at_start();
+            self.outbox.send(Message { event: Event::Header(header), resume_token }, None).await;
         }
     }
 
@@ -153,7 +172,10 @@ impl<'a> Pipeline<'a> {
                 self.memory_for(bytes).await
             }
         };
-        self.outbox.send(Event::Batch(batch), memory).await;
+        // A batch may have been closed before the row that was noted last, which was too large for it.
+        let end = batch.first_row + rows;
+        let resume_token = self.bookmark.behind(end, end == self.builder.row_count());
+        self.outbox.send(Message { event: Event::Batch(batch), resume_token }, memory).await;
         self.call.count.batch(rows, bytes, self.sent.rows == 0);
         self.sent.rows += rows;
         self.sent.bytes += i64::try_from(bytes).unwrap_or(i64::MAX);
@@ -166,6 +188,25 @@ impl<'a> Pipeline<'a> {
 
     fn column_name(&self, column: usize) -> String {
         self.described.columns.get(column).map_or_else(String::new, |column| column.name.clone())
+    }
+
+    /// Whether the row is to be sent.
+    fn pass(&mut self, row: &impl RawRow) -> bool {
+        if self.builder.row_count() >= self.last_row {
+            self.complete = true;
+            return false;
+        }
+        let number = self.builder.row_count();
+        match self.bookmark.pass(row) {
+            Ok(Passed::Taken) => return true,
+            Ok(Passed::Seam) => {}
+            Ok(Passed::NotUnique) => {
+                self.error = Some(Error::ResumeKeyNotUnique { row: number });
+                self.call.stop.stop(Cause::Failed);
+            }
+            Err(kind) => self.fail(RowError::Malformed { row: number, column: 0, kind }),
+        }
+        false
     }
 
     fn fail(&mut self, error: RowError) {
@@ -191,6 +232,9 @@ impl<'a> Pipeline<'a> {
 impl RowSink for Pipeline<'_> {
     fn push(&mut self, row: &impl RawRow) -> bool {
         if self.call.stop.now().is_some() {
+            return false;
+        }
+        if !self.pass(row) {
             return false;
         }
         if self.builder.row_count() >= self.max_rows {
@@ -230,7 +274,7 @@ impl RowSink for Pipeline<'_> {
     }
 
     fn has_enough(&self) -> bool {
-        self.truncated
+        self.truncated || self.complete
     }
 
     fn bytes(&self) -> i64 {

@@ -32,6 +32,11 @@ impl Plan {
         Self { described: Arc::new(described), at: Instant::now() }
     }
 
+    /// The same plan for the statement that has been made of it.
+    pub(crate) fn with(&self, described: Described) -> Self {
+        Self { described: Arc::new(described), at: self.at }
+    }
+
     pub(crate) fn is_fresh(&self) -> bool {
         self.at.elapsed() < FRESH
     }

@@ -7,6 +7,7 @@ use rowstream_contract::v1;
 use tokio::time::{Duration, Instant};
 
 use super::{
+    bookmark::Bookmark,
     calls::Call,
     engine::Engine,
     outbox::Outbox,
@@ -20,9 +21,11 @@ use crate::{
     metrics::calls,
     plan::{
         self, Argument, Column, Described, Source,
+        keyset::{self, Keyset},
         named::BadFile,
         options::{Encoding, ReadOptions},
         request::Statement,
+        resume::Resume,
         strategy::{Chosen, Way, choose},
     },
     stop::Phase,
@@ -53,11 +56,21 @@ impl From<Error> for Failed {
     }
 }
 
+/// What is to be read.
+pub(super) struct Work<'p> {
+    pub(super) plan: &'p Plan,
+    pub(super) arguments: Result<Vec<Argument>, Error>,
+    /// The order that the plan's statement gives its rows in, if the stream can be resumed by it.
+    pub(super) keyset: Option<Keyset>,
+    pub(super) from_cache: bool,
+}
+
 pub(crate) struct Read<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) call: &'a Call,
     pub(crate) statement: &'a Statement,
     pub(crate) options: &'a ReadOptions,
+    pub(crate) resume: &'a Resume,
     pub(crate) one_row: bool,
     pub(crate) outbox: &'a mut Outbox,
     /// The part of the time in the queue that passed before the call was admitted.
@@ -87,12 +100,13 @@ impl Read<'_> {
             return self.attempt_table(read).await;
         }
         let name = application_name(&self.call.id, source.label());
-        let cached = engine.plans.get(source);
+        // What goes on must have the columns of now.
+        let cached = engine.plans.get(source).filter(|plan| self.resume.from.is_none() || plan.is_fresh());
         let from_cache = cached.is_some();
         let session;
         let plan = match cached {
             // All of it goes in one round trip with the first fetch.
-            Some(plan) if plan.described.parameters.is_empty() => {
+            Some(plan) if plan.described.parameters.is_empty() && self.resume.from.is_none() => {
                 session = self.had(Session::take(&engine.database, stop, &name).await)?;
                 plan
             }
@@ -116,7 +130,20 @@ impl Read<'_> {
         };
         let count = plan.described.parameters.len();
         let arguments = plan::arrange(source, &self.statement.arguments, count);
-        self.read(session, &plan, arguments, from_cache).await
+        let (plan, keyset) = match keyset::of_statement(&plan.described, source.sql(), self.resume) {
+            Ok(None) => (plan, None),
+            Ok(Some((described, keyset))) => (plan.with(described), Some(keyset)),
+            Err(error) => {
+                self.measures.database = session.acquired().elapsed();
+                session.finish().await;
+                // A plan of before may not know the column.
+                if from_cache {
+                    engine.plans.forget(source);
+                }
+                return Err(Failed { again: from_cache, error });
+            }
+        };
+        self.read(session, Work { plan: &plan, arguments, keyset, from_cache }).await
     }
 
     /// Notes how long it took to have a session, or to fail to.
@@ -128,13 +155,8 @@ impl Read<'_> {
     }
 
     /// Reads along a plan.
-    pub(super) async fn read(
-        &mut self,
-        session: Session,
-        plan: &Plan,
-        arguments: Result<Vec<Argument>, Error>,
-        from_cache: bool,
-    ) -> Result<(), Failed> {
+    pub(super) async fn read(&mut self, session: Session, work: Work<'_>) -> Result<(), Failed> {
+        let Work { plan, arguments, mut keyset, from_cache } = work;
         let started = session.acquired();
         let (engine, stop, source) = (self.engine, &self.call.stop, &self.statement.source);
         let outdated = |error: &Error| {
@@ -146,7 +168,8 @@ impl Read<'_> {
             }
             outdated
         };
-        let chosen = match choose(self.options, plan.described.parameters.len()) {
+        let behind = keyset.as_mut().map(|keyset| std::mem::take(&mut keyset.behind)).unwrap_or_default();
+        let chosen = match choose(self.options, plan.described.parameters.len(), behind.len()) {
             Ok(chosen) => chosen,
             Err(error) => {
                 self.measures.database = started.elapsed();
@@ -154,7 +177,7 @@ impl Read<'_> {
                 return Err(error.into());
             }
         };
-        let opened = self.open(session, chosen.way, &plan.described, arguments).await;
+        let opened = self.open(session, chosen.way, &plan.described, arguments, behind).await;
         let planning = started.elapsed();
         self.call.count.phase(calls::Phase::Plan, planning);
         let mut reader = match opened {
@@ -166,8 +189,11 @@ impl Read<'_> {
         };
         let header = header(self.call, &plan.described.columns, self.options.encoding, chosen);
         let described = plan.described.clone();
+        let last_row = keyset.as_ref().and_then(|keyset| keyset.limit);
+        let bookmark = Bookmark::new(&engine.token_keys, self.resume, keyset);
+        let (admission, outbox) = (&engine.admission, &mut *self.outbox);
         let mut pipeline =
-            Pipeline::new(described, header, self.options, &engine.admission, self.call, &mut *self.outbox);
+            Pipeline::new(described, header, self.options, admission, self.call, outbox, bookmark, last_row);
         let mut result = reader.read(&mut pipeline, self.call, self.one_row).await;
         let untouched = pipeline.untouched();
         if untouched && result.is_ok() && from_cache && !plan.is_fresh() {
@@ -216,9 +242,10 @@ impl Read<'_> {
         way: Way,
         described: &Arc<Described>,
         arguments: Result<Vec<Argument>, Error>,
+        behind: Vec<Vec<u8>>,
     ) -> Result<Reader, Error> {
         let stop = &self.call.stop;
-        let opened = async { bind(&mut session, stop, described, &arguments?).await };
+        let opened = async { bind(&mut session, stop, described, &arguments?, behind).await };
         match opened.await {
             Ok(arguments) => {
                 let batch_bytes = self.options.limits.bytes;

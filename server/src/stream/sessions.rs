@@ -27,6 +27,7 @@ use crate::{
         estimate::Estimate,
         partition::{Chosen, Sized, Wish, shape},
         request::Statement,
+        resume::Resume,
         table::{Table, read::TableRead, render::render},
     },
 };
@@ -154,12 +155,12 @@ impl Finding<'_> {
         let table = self.engine.tables.look_up(self.session, stop, &read.table).await?;
         self.call.count.of_statement(&read.table.to_string());
         snapshot::lock(self.session, stop, &table).await?;
-        let rendered = render(&table, read, None)?;
+        let rendered = render(&table, read, None, &Resume::default())?;
         Ok((table, Arc::new(rendered.described), rendered.arguments))
     }
 
     /// The values of a statement, ready to go.
     pub(super) async fn bind(&mut self, described: &Described, arguments: &[Argument]) -> Result<Bound, Error> {
-        bind(self.session, &self.call.stop, described, arguments).await
+        bind(self.session, &self.call.stop, described, arguments, Vec::new()).await
     }
 }

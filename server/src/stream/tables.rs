@@ -15,7 +15,7 @@ use super::{
     calls::Call,
     engine::Engine,
     plans::Plan,
-    read::{Failed, Read, application_name},
+    read::{Failed, Read, Work, application_name},
 };
 use crate::{
     cursor::{
@@ -26,6 +26,7 @@ use crate::{
     error::Error,
     metrics::calls::Phase,
     plan::estimate::Estimate,
+    plan::resume::Resume,
     plan::table::{
         Table,
         name::{Pattern, TableName},
@@ -127,7 +128,8 @@ impl Read<'_> {
             None => self.open_unknown(read, most, &name).await?,
         };
         let plan = Plan::new(rendered.described);
-        self.read(session, &plan, Ok(rendered.arguments), from_cache).await
+        let work = Work { plan: &plan, arguments: Ok(rendered.arguments), keyset: rendered.keyset, from_cache };
+        self.read(session, work).await
     }
 
     async fn open_known(
@@ -137,10 +139,10 @@ impl Read<'_> {
         most: Option<i64>,
         name: &str,
     ) -> Result<(Session, Rendered), Error> {
-        let rendered = render(table, read, most)?;
+        let rendered = render(table, read, most, self.resume)?;
         let (database, stop) = (&self.engine.database, &self.call.stop);
         let watched = Watched { oid: table.oid, version: table.version.clone() };
-        let session = if rendered.arguments.is_empty() {
+        let session = if rendered.described.parameters.is_empty() {
             // All of it goes in one round trip with the first fetch.
             Session::take(database, stop, name).await.map(|session| session.watching(watched))
         } else {
@@ -161,7 +163,7 @@ impl Read<'_> {
         if table.is_ok() {
             self.call.count.of_statement(&read.table.to_string());
         }
-        match table.and_then(|table| render(&table, read, most)) {
+        match table.and_then(|table| render(&table, read, most, self.resume)) {
             Ok(rendered) => Ok((session, rendered)),
             Err(error) => {
                 self.measures.database = session.acquired().elapsed();
@@ -184,10 +186,11 @@ pub(super) async fn describe(
     let asked = async {
         let table = engine.tables.look_up(&mut session, &call.stop, &read.table).await?;
         call.count.of_statement(&read.table.to_string());
-        let rendered = render(&table, read, None)?;
+        let rendered = render(&table, read, None, &Resume::default())?;
         let estimate = match estimated {
             true => {
-                let bound = bind(&mut session, &call.stop, &rendered.described, &rendered.arguments).await?;
+                let bound =
+                    bind(&mut session, &call.stop, &rendered.described, &rendered.arguments, Vec::new()).await?;
                 Some(estimate::bound(&mut session, &call.stop, &rendered.described, bound).await?)
             }
             false => None,

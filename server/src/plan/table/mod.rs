@@ -1,9 +1,11 @@
 //! Reading a table without SQL text: names, what the catalog tells of a table, the validated request, and
 //! the statement made of both. Pure, as all of `plan`: the catalog is read by `cursor::catalog`.
 
+pub(crate) mod key;
 pub(crate) mod name;
 pub(crate) mod read;
 pub(crate) mod render;
+pub(crate) mod slice;
 
 use std::collections::HashMap;
 

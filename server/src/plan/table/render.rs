@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use super::{
     Relation, Table, TableColumn,
+    key::Order as KeyOrder,
     name::quoted,
     read::{ColumnTest, Is, Order, Placed, TableRead, Test, invalid},
 };
@@ -13,7 +14,8 @@ use crate::{
     error::Error,
     plan::{
         Argument, Column, Described, TypeName,
-        partition::{Part, Slice, ctid::Run, key_range::Key},
+        keyset::Keyset,
+        resume::Resume,
         sql::{Cast, Wrapped},
     },
 };
@@ -23,106 +25,42 @@ use crate::{
 pub(crate) struct Rendered {
     pub(crate) described: Described,
     pub(crate) arguments: Vec<Argument>,
+    /// The order by which it can be resumed, if there is one.
+    pub(crate) keyset: Option<Keyset>,
 }
 
 /// Makes the statement. At most `most` rows are needed, where that is known: PostgreSQL then sorts no more.
-pub(crate) fn render(table: &Table, read: &TableRead, most: Option<i64>) -> Result<Rendered, Error> {
-    render_part(table, read, most, &Part::default())
-}
-
-/// As [`render`], for a part of the rows.
-pub(crate) fn render_part(table: &Table, read: &TableRead, most: Option<i64>, part: &Part) -> Result<Rendered, Error> {
+pub(crate) fn render(table: &Table, read: &TableRead, most: Option<i64>, resume: &Resume) -> Result<Rendered, Error> {
     let columns = chosen(table, &read.columns)?;
-    let list: Vec<_> = columns.iter().map(|column| selected(column)).collect();
+    let announced: Vec<_> = columns.iter().map(|column| announced(column)).collect();
     let mut text = Text::new(table);
-    let filter = text.filter(read)?;
-    let list = list.join(", ");
-    match &part.slice {
-        None => text.select(&list, &whole(table), [filter.as_deref()]),
-        Some(Slice::Pages(pages)) => {
-            for (i, run) in pages.runs.iter().enumerate() {
-                text.push(if i == 0 { "" } else { "\nUNION ALL " });
-                let from = format!("ONLY {}.{}", quoted(&run.schema), quoted(&run.name));
-                text.select(&list, &from, [Some(&*places(run)), filter.as_deref()]);
-            }
-        }
-        Some(Slice::Range(range)) => {
-            let condition = range.condition(&key(table, &range.column)?);
-            text.select(&list, &whole(table), [Some(&*condition), filter.as_deref()]);
-        }
-        Some(Slice::Share(share)) => {
-            let named = |name: &String| known(table, name, || "partition_by".to_owned()).map(reference);
-            let references = share.columns.iter().map(named).collect::<Result<Vec<_>, _>>()?;
-            let condition = share.condition(&references);
-            text.select(&list, &whole(table), [Some(&*condition), filter.as_deref()]);
-        }
+    let list: Vec<_> = columns.iter().map(|column| selected(column)).collect();
+    text.push(&format!(
+        "SELECT {} FROM {}.{} AS t",
+        list.join(", "),
+        quoted(&table.name.schema),
+        quoted(&table.name.name)
+    ));
+    if let Some(filter) = &read.filter {
+        text.push(" WHERE ");
+        text.test(filter)?;
     }
-    for (i, order) in read.order_by.iter().enumerate() {
-        text.push(if i == 0 { " ORDER BY " } else { ", " });
-        text.order(i, order)?;
-    }
+    let (words, keyset) = match KeyOrder::of(table, read, &columns, resume)? {
+        Some(order) => text.order_by_key(&order, &announced, read, resume)?,
+        None => (text.order_by(&read.order_by)?, None),
+    };
+    text.push(&words);
     if let Some(rows) = read.limit.into_iter().chain(most).min() {
-        text.push(&format!(" LIMIT {rows}"));
+        let again = keyset.as_ref().is_some_and(|keyset| keyset.seam.is_some());
+        text.push(&format!(" LIMIT {}", (rows - resume.rows()).max(0).saturating_add(again.into())));
     }
     text.push("\n");
     let Text { sql, parameters, arguments, .. } = text;
-    let columns = columns.into_iter().map(announced).collect();
-    Ok(Rendered { described: Described { parameters, columns, query: Wrapped::ours(sql) }, arguments })
+    let described = Described { parameters, columns: announced, query: Wrapped::ours(sql) };
+    Ok(Rendered { described, arguments, keyset })
 }
 
-/// The table as a whole, as FROM names it.
-fn whole(table: &Table) -> String {
-    format!("{}.{}", quoted(&table.name.schema), quoted(&table.name.name))
-}
-
-/// Where on its table a run of pages lies.
-fn places(run: &Run) -> String {
-    let from = format!("t.ctid >= '({},0)'::pg_catalog.tid", run.from);
-    run.until.map_or(from.clone(), |until| format!("{from} AND t.ctid < '({until},0)'::pg_catalog.tid"))
-}
-
-/// A column as a key to divide by.
-///
-/// # Errors
-/// There is no such column, or its type has no order.
-pub(crate) fn key(table: &Table, name: &str) -> Result<Key, Error> {
-    let column = known(table, name, || "partition_by".to_owned())?;
-    let operator = |relation| {
-        let operator = column.operators.get(&relation).filter(|operator| !operator.takes_text);
-        operator.map(|operator| format!("OPERATOR({}.{})", quoted(&operator.schema), operator.symbol)).ok_or_else(
-            || {
-                let short = &column.type_name.short;
-                invalid("partition_by", format!("column {name:?} has type {short}, which has no order"))
-            },
-        )
-    };
-    Ok(Key {
-        reference: reference(column),
-        type_name: column.type_name.qualified.clone(),
-        greater_or_equal: operator(Relation::GreaterOrEqual)?,
-        less: operator(Relation::Less)?,
-    })
-}
-
-/// One column of the rows, of about `percent` of the table's pages if that is given.
-pub(crate) fn render_key(
-    table: &Table,
-    read: &TableRead,
-    column: &str,
-    percent: Option<f64>,
-) -> Result<Rendered, Error> {
-    let column = known(table, column, || "partition_by".to_owned())?;
-    let mut text = Text::new(table);
-    let filter = text.filter(read)?;
-    let sample = percent.map_or_else(String::new, |percent| format!(" TABLESAMPLE SYSTEM ({percent:.6})"));
-    text.push(&format!("SELECT {} FROM {} AS t{sample}", reference(column), whole(table)));
-    text.conditions([filter.as_deref()]);
-    let Text { sql, parameters, arguments, .. } = text;
-    let columns = vec![announced(column)];
-    Ok(Rendered { described: Described { parameters, columns, query: Wrapped::ours(sql) }, arguments })
-}
-
-fn chosen<'a>(table: &'a Table, names: &[String]) -> Result<Vec<&'a TableColumn>, Error> {
+pub(super) fn chosen<'a>(table: &'a Table, names: &[String]) -> Result<Vec<&'a TableColumn>, Error> {
     if names.is_empty() {
         return Ok(table.columns.iter().collect());
     }
@@ -131,7 +69,7 @@ fn chosen<'a>(table: &'a Table, names: &[String]) -> Result<Vec<&'a TableColumn>
 }
 
 /// The column of that name.
-fn known<'a>(table: &'a Table, name: &str, path: impl Fn() -> String) -> Result<&'a TableColumn, Error> {
+pub(super) fn known<'a>(table: &'a Table, name: &str, path: impl Fn() -> String) -> Result<&'a TableColumn, Error> {
     const SHOWN: usize = 20;
     table.column(name).ok_or_else(|| {
         let names: Vec<_> = table.columns.iter().take(SHOWN).map(|column| column.name.as_str()).collect();
@@ -140,12 +78,12 @@ fn known<'a>(table: &'a Table, name: &str, path: impl Fn() -> String) -> Result<
     })
 }
 
-fn reference(column: &TableColumn) -> String {
+pub(super) fn reference(column: &TableColumn) -> String {
     format!("t.{}", quoted(&column.name))
 }
 
 /// A column as it is read: cast to text if its type has no codec.
-fn selected(column: &TableColumn) -> String {
+pub(super) fn selected(column: &TableColumn) -> String {
     let reference = reference(column);
     match cast(column) {
         Some(cast) => format!("{} AS {}", cast.of(&reference), quoted(&column.name)),
@@ -157,48 +95,29 @@ fn cast(column: &TableColumn) -> Option<Cast> {
     Codec::of(column.type_name.oid).is_none().then_some(column.cast)
 }
 
-fn announced(column: &TableColumn) -> Column {
+pub(super) fn announced(column: &TableColumn) -> Column {
     let announced = Column::new(column.name.clone(), column.type_name.clone(), column.cast);
     Column { nullable: column.nullable, ..announced.with_modifier(column.modifier) }
 }
 
 /// A statement in the making.
-struct Text<'a> {
+pub(super) struct Text<'a> {
     table: &'a Table,
-    sql: String,
-    parameters: Vec<TypeName>,
-    arguments: Vec<Argument>,
+    pub(super) sql: String,
+    pub(super) parameters: Vec<TypeName>,
+    pub(super) arguments: Vec<Argument>,
 }
 
 impl<'a> Text<'a> {
-    fn new(table: &'a Table) -> Self {
+    pub(super) fn new(table: &'a Table) -> Self {
         Self { table, sql: String::new(), parameters: Vec::new(), arguments: Vec::new() }
     }
 
-    /// The filter's condition, and its values among the parameters. It can stand in several places.
-    fn filter(&mut self, read: &TableRead) -> Result<Option<String>, Error> {
-        let Some(filter) = &read.filter else { return Ok(None) };
-        self.test(filter)?;
-        Ok(Some(std::mem::take(&mut self.sql)))
-    }
-
-    fn select<const N: usize>(&mut self, list: &str, from: &str, conditions: [Option<&str>; N]) {
-        self.push(&format!("SELECT {list} FROM {from} AS t"));
-        self.conditions(conditions);
-    }
-
-    fn conditions<const N: usize>(&mut self, conditions: [Option<&str>; N]) {
-        for (i, condition) in conditions.into_iter().flatten().enumerate() {
-            self.push(if i == 0 { " WHERE " } else { " AND " });
-            self.push(condition);
-        }
-    }
-
-    fn push(&mut self, sql: &str) {
+    pub(super) fn push(&mut self, sql: &str) {
         self.sql.push_str(sql);
     }
 
-    fn test(&mut self, test: &Test) -> Result<(), Error> {
+    pub(super) fn test(&mut self, test: &Test) -> Result<(), Error> {
         match test {
             Test::All(tests) => self.joined(tests, " AND ", "TRUE"),
             Test::Any(tests) => self.joined(tests, " OR ", "FALSE"),
@@ -305,18 +224,44 @@ impl<'a> Text<'a> {
         }
     }
 
-    fn order(&mut self, index: usize, order: &Order) -> Result<(), Error> {
-        let path = || format!("statement.table.order_by[{index}]");
-        let column = known(self.table, &order.column, path)?;
-        if !column.operators.contains_key(&Relation::Less) {
-            let (name, short) = (&column.name, &column.type_name.short);
-            return Err(invalid(path(), format!("column {name:?} has type {short}, which has no order")));
+    pub(super) fn order_by(&self, order_by: &[Order]) -> Result<String, Error> {
+        let mut words = String::new();
+        for (i, order) in order_by.iter().enumerate() {
+            words.push_str(if i == 0 { " ORDER BY " } else { ", " });
+            let column = ordered_by(self.table, i, order)?;
+            let direction = if order.descending { " DESC" } else { "" };
+            let nulls = order.nulls_first.map_or("", |first| if first { " NULLS FIRST" } else { " NULLS LAST" });
+            words.push_str(&format!("{}{direction}{nulls}", reference(column)));
         }
-        let direction = if order.descending { " DESC" } else { "" };
-        let nulls = order.nulls_first.map_or("", |first| if first { " NULLS FIRST" } else { " NULLS LAST" });
-        self.push(&format!("{}{direction}{nulls}", reference(column)));
-        Ok(())
+        Ok(words)
     }
+
+    /// The order, behind the condition for what is still to come.
+    fn order_by_key(
+        &mut self,
+        order: &KeyOrder,
+        columns: &[Column],
+        read: &TableRead,
+        resume: &Resume,
+    ) -> Result<(String, Option<Keyset>), Error> {
+        let ordered = order.ordered(columns, self.parameters.len(), resume)?;
+        self.parameters.extend(ordered.parameters);
+        let word = if read.filter.is_some() { "AND" } else { "WHERE" };
+        let condition = ordered.condition.map_or_else(String::new, |condition| format!(" {word} ({condition})"));
+        let keyset = Keyset { limit: read.limit, ..ordered.keyset };
+        Ok((format!("{condition} ORDER BY {}", ordered.order), Some(keyset)))
+    }
+}
+
+/// The column that is sorted by in that place.
+pub(super) fn ordered_by<'a>(table: &'a Table, index: usize, order: &Order) -> Result<&'a TableColumn, Error> {
+    let path = || format!("statement.table.order_by[{index}]");
+    let column = known(table, &order.column, path)?;
+    if !column.operators.contains_key(&Relation::Less) {
+        let (name, short) = (&column.name, &column.type_name.short);
+        return Err(invalid(path(), format!("column {name:?} has type {short}, which has no order")));
+    }
+    Ok(column)
 }
 
 fn text_type() -> TypeName {

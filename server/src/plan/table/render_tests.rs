@@ -70,7 +70,7 @@ fn orders() -> Table {
 
 fn sql(read: v1::TableRead) -> Result<String, String> {
     let read = v1::TableRead { table: "t".to_owned(), ..read };
-    let rendered = TableRead::try_new(read).and_then(|read| render(&orders(), &read, Some(11)));
+    let rendered = TableRead::try_new(read).and_then(|read| render(&orders(), &read, Some(11), &Resume::default()));
     rendered.map(|rendered| rendered.described.query.sql.trim_end().to_owned()).map_err(|error| error.to_string())
 }
 
@@ -251,7 +251,8 @@ fn statement(names: &[String], filter: &v1::Filter, order: &[usize], limit: i64)
         order_by: order.iter().map(|number| quoted(&names[*number])).collect(),
         limit,
     };
-    let rendered = render(&table, &TableRead::try_new(read).expect("valid"), None).expect("rendered");
+    let rendered =
+        render(&table, &TableRead::try_new(read).expect("valid"), None, &Resume::default()).expect("rendered");
     let sql = rendered.described.query.sql;
     let tokens = Tokenizer::new(&PostgreSqlDialect {}, &sql).tokenize().expect("tokens");
     (sql, tokens, rendered.arguments.into_iter().map(|argument| argument.value).collect())

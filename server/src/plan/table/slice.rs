@@ -1,0 +1,124 @@
+//! The statement of a part of a table read: the read with a condition of ours, over the table or over the tables that
+//! it consists of; and that of a sample of one column.
+
+use super::{
+    Relation, Table,
+    name::quoted,
+    read::{TableRead, invalid},
+    render::{Rendered, Text, announced, chosen, known, reference, selected},
+};
+use crate::{
+    error::Error,
+    plan::{
+        Described,
+        partition::{Part, Slice, ctid::Run, key_range::Key},
+        sql::Wrapped,
+    },
+};
+
+/// Makes the statement of a part.
+pub(crate) fn render_part(table: &Table, read: &TableRead, part: &Part) -> Result<Rendered, Error> {
+    let columns = chosen(table, &read.columns)?;
+    let list: Vec<_> = columns.iter().map(|column| selected(column)).collect();
+    let mut text = Text::new(table);
+    let filter = filter(&mut text, read)?;
+    let mut arms = 0;
+    let mut select = |from: &str, condition: Option<&str>| {
+        text.push(if arms == 0 { "" } else { "\nUNION ALL " });
+        arms += 1;
+        text.push(&format!("SELECT {} FROM {from} AS t", list.join(", ")));
+        conditions(&mut text, [condition, filter.as_deref()]);
+    };
+    match &part.slice {
+        None => select(&whole(table), None),
+        Some(Slice::Pages(pages)) => {
+            for run in &pages.runs {
+                let from = format!("ONLY {}.{}", quoted(&run.schema), quoted(&run.name));
+                select(&from, Some(&places(run)));
+            }
+        }
+        Some(Slice::Range(range)) => select(&whole(table), Some(&range.condition(&key(table, &range.column)?))),
+        Some(Slice::Share(share)) => {
+            let named = |name: &String| known(table, name, || "partition_by".to_owned()).map(reference);
+            let references = share.columns.iter().map(named).collect::<Result<Vec<_>, _>>()?;
+            select(&whole(table), Some(&share.condition(&references)));
+        }
+    }
+    let words = text.order_by(&read.order_by)?;
+    text.push(&words);
+    if let Some(rows) = read.limit {
+        text.push(&format!(" LIMIT {rows}"));
+    }
+    text.push("\n");
+    let columns = columns.into_iter().map(announced).collect();
+    let Text { sql, parameters, arguments, .. } = text;
+    let described = Described { parameters, columns, query: Wrapped::ours(sql) };
+    Ok(Rendered { described, arguments, keyset: None })
+}
+
+/// One column of the rows, of about `percent` of the table's pages if that is given.
+pub(crate) fn render_column(
+    table: &Table,
+    read: &TableRead,
+    column: &str,
+    percent: Option<f64>,
+) -> Result<Rendered, Error> {
+    let column = known(table, column, || "partition_by".to_owned())?;
+    let mut text = Text::new(table);
+    let filter = filter(&mut text, read)?;
+    let sample = percent.map_or_else(String::new, |percent| format!(" TABLESAMPLE SYSTEM ({percent:.6})"));
+    text.push(&format!("SELECT {} FROM {} AS t{sample}", reference(column), whole(table)));
+    conditions(&mut text, [filter.as_deref()]);
+    let Text { sql, parameters, arguments, .. } = text;
+    let described = Described { parameters, columns: vec![announced(column)], query: Wrapped::ours(sql) };
+    Ok(Rendered { described, arguments, keyset: None })
+}
+
+/// A column as a key to divide by.
+///
+/// # Errors
+/// There is no such column, or its type has no order.
+pub(crate) fn key(table: &Table, name: &str) -> Result<Key, Error> {
+    let column = known(table, name, || "partition_by".to_owned())?;
+    let operator = |relation| {
+        let operator = column.operators.get(&relation).filter(|operator| !operator.takes_text);
+        let unordered = || {
+            let short = &column.type_name.short;
+            invalid("partition_by", format!("column {name:?} has type {short}, which has no order"))
+        };
+        operator
+            .map(|operator| format!("OPERATOR({}.{})", quoted(&operator.schema), operator.symbol))
+            .ok_or_else(unordered)
+    };
+    Ok(Key {
+        reference: reference(column),
+        type_name: column.type_name.qualified.clone(),
+        greater_or_equal: operator(Relation::GreaterOrEqual)?,
+        less: operator(Relation::Less)?,
+    })
+}
+
+/// The filter's condition, and its values among the parameters. It can stand in several places.
+fn filter(text: &mut Text<'_>, read: &TableRead) -> Result<Option<String>, Error> {
+    let Some(filter) = &read.filter else { return Ok(None) };
+    text.test(filter)?;
+    Ok(Some(std::mem::take(&mut text.sql)))
+}
+
+fn conditions<const N: usize>(text: &mut Text<'_>, conditions: [Option<&str>; N]) {
+    for (i, condition) in conditions.into_iter().flatten().enumerate() {
+        text.push(if i == 0 { " WHERE " } else { " AND " });
+        text.push(condition);
+    }
+}
+
+/// The table as a whole, as FROM names it.
+fn whole(table: &Table) -> String {
+    format!("{}.{}", quoted(&table.name.schema), quoted(&table.name.name))
+}
+
+/// Where on its table a run of pages lies.
+fn places(run: &Run) -> String {
+    let from = format!("t.ctid >= '({},0)'::pg_catalog.tid", run.from);
+    run.until.map_or(from.clone(), |until| format!("{from} AND t.ctid < '({until},0)'::pg_catalog.tid"))
+}
