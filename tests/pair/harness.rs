@@ -60,6 +60,12 @@ impl Pair {
         Self::launch(database, &url, flags).await
     }
 
+    /// One more server over a database that is there.
+    pub(crate) async fn beside(database: Database, flags: &[&str]) -> Self {
+        let url = database.url();
+        Self::launch(database, &url, flags).await
+    }
+
     async fn launch(database: Database, database_url: &str, flags: &[&str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));

@@ -1,7 +1,7 @@
 //! Read sessions: their parts are together the rows of one snapshot, each row once, whatever is written meanwhile and
 //! whoever serves them; and how sessions end.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use rowstream_contract::{
     rows::Batch,
@@ -143,4 +143,233 @@ async fn the_parts_of_a_table_are_the_rows_of_one_snapshot_whatever_is_written_m
         assert!(!delete(&mut client, &session).await);
     }
     pair.stop().await;
+}
+
+#[tokio::test]
+async fn a_statement_with_values_is_divided_by_a_hash_or_a_key_nulls_included() {
+    let pair = Pair::start().await;
+    pair.psql(TABLE);
+    pair.psql(
+        "CREATE TABLE n (k int, v text); INSERT INTO n SELECT nullif(i % 10, 3), i FROM generate_series(1, 1000) i",
+    );
+    let mut client = pair.raw_sessions();
+    let parameters = vec![v1::Value { kind: Some(Kind::Int64(2_000)) }];
+    let with_value = Statement { parameters, ..statement("select id, v from t where id > $1; -- the end") };
+    for (statement, sql) in [
+        (with_value, "SELECT id, v FROM t WHERE id > 2000"),
+        (statement("select k, v from n"), "SELECT k, v FROM n"),
+        (statement("select k, v, k from n"), "SELECT k, v, k FROM n"),
+    ] {
+        for strategy in [PartitionStrategy::Hash, PartitionStrategy::KeyRange, PartitionStrategy::Unspecified] {
+            let session = create(&mut client, wish(statement.clone(), 5, strategy)).await;
+            pair.psql("INSERT INTO t SELECT i, 'new' FROM generate_series(10001, 11000) i; DELETE FROM n WHERE k = 5");
+            assert!(session.partitions.len() > 1, "{strategy:?} {}", session.partition_reason);
+            let before = expected(&pair, &session, sql);
+            assert!(before.len() >= 900);
+            assert_eq!(all(&mut client, &session).await, before, "{sql} {strategy:?}");
+            delete(&mut client, &session).await;
+            pair.psql("DELETE FROM t WHERE id > 10000; INSERT INTO n SELECT 5, i FROM generate_series(1, 100) i");
+        }
+    }
+    pair.assert_settled().await;
+}
+
+#[tokio::test]
+async fn every_strategy_and_encoding_reads_a_part() {
+    let pair = Pair::with(&OPEN).await;
+    pair.psql(TABLE);
+    let mut client = pair.raw_sessions();
+    let session = create(&mut client, wish(table("t"), 2, PartitionStrategy::Ctid)).await;
+    let token = &session.partitions[1].token;
+    let rows = part(&mut client, read(token)).await.expect("rows").len();
+    for strategy in [Strategy::Cursor, Strategy::Portal, Strategy::Copy] {
+        for encoding in [Encoding::Rows, Encoding::Arrow] {
+            let request = ReadPartitionRequest { strategy: strategy.into(), encoding: encoding.into(), ..read(token) };
+            let mut stream = client.read_partition(request).await.expect("headers").into_inner();
+            let (mut header, mut summary) = (None, None);
+            while let Some(message) = stream.message().await.expect("a message") {
+                match message.event.expect("an event") {
+                    Event::Header(first) => header = Some(first),
+                    Event::Batch(_) => {}
+                    Event::Summary(last) => summary = Some(last),
+                }
+            }
+            let header = header.expect("a header");
+            assert_eq!((header.strategy(), header.encoding()), (strategy, encoding));
+            assert_eq!(header.columns, session.columns);
+            assert_eq!(summary.expect("a summary").row_count, i64::try_from(rows).expect("a count"));
+        }
+    }
+    delete(&mut client, &session).await;
+    pair.assert_settled().await;
+}
+
+// === How sessions end
+
+/// What the next read of a partition, and the next renewal, are told; OK and no reason if nothing is wrong.
+async fn told(client: &mut Client, session: &CreateReadSessionResponse) -> [(Code, String); 2] {
+    let request = RenewReadSessionRequest { session_id: session.session_id.clone(), time_to_live: None };
+    let read = part(client, read(&session.partitions[0].token)).await.map(drop);
+    let renewed = client.renew_read_session(request).await.map(drop);
+    [read, renewed]
+        .map(|answer| answer.map_or_else(|status| (status.code(), reason(&status)), |()| (Code::Ok, String::new())))
+}
+
+fn live(millis: u64) -> Option<prost_types::Duration> {
+    Duration::from_millis(millis).try_into().ok()
+}
+
+#[tokio::test]
+async fn a_session_lives_as_long_as_it_is_renewed_and_no_longer_than_a_snapshot_may() {
+    let pair = Pair::with(&["--max-snapshot-age", "4s"]).await;
+    let mut client = pair.raw_sessions();
+    let request = CreateReadSessionRequest {
+        time_to_live: live(500),
+        ..wish(statement("select 1"), 1, PartitionStrategy::Single)
+    };
+    let expired = create(&mut client, request.clone()).await;
+    let renewed = create(&mut client, request).await;
+    let renew = |millis| RenewReadSessionRequest { session_id: renewed.session_id.clone(), time_to_live: live(millis) };
+    let first = client.renew_read_session(renew(3_600_000)).await.expect("renewed").into_inner().expire_time;
+    let again = client.renew_read_session(renew(3_600_000)).await.expect("renewed").into_inner().expire_time;
+    let difference = again.expect("a time").seconds - first.expect("a time").seconds;
+    assert!(difference <= 1, "both at the greatest age");
+    let token = expired.partitions[0].token.clone();
+    eventually("the session has expired", PATIENCE, async || part(&mut client.clone(), read(&token)).await.is_err())
+        .await;
+    eventually("and stays so", PATIENCE, async || {
+        told(&mut client.clone(), &expired)
+            .await
+            .iter()
+            .all(|told| *told == (Code::FailedPrecondition, "SESSION_EXPIRED".to_owned()))
+    })
+    .await;
+    assert_eq!(part(&mut client, read(&renewed.partitions[0].token)).await.expect("rows"), ["1"]);
+    eventually("the snapshot is too old", PATIENCE, async || {
+        matches!(part(&mut client.clone(), read(&renewed.partitions[0].token)).await, Err(status) if reason(&status) == "SESSION_EXPIRED")
+    })
+    .await;
+    assert!(!delete(&mut client, &renewed).await);
+    pair.assert_settled().await;
+}
+
+#[tokio::test]
+async fn a_stream_that_has_begun_goes_on_when_its_session_is_deleted() {
+    let pair = Pair::start().await;
+    pair.psql("CREATE TABLE wide AS SELECT i AS id, repeat('x', 1000) AS v FROM generate_series(1, 20000) i");
+    let mut client = pair.raw_sessions();
+    let session =
+        create(&mut client, wish(statement("select id from wide, pg_sleep(0.1)"), 1, PartitionStrategy::Single)).await;
+    let mut stream = client.read_partition(read(&session.partitions[0].token)).await.expect("headers").into_inner();
+    let first = stream.message().await.expect("a message").and_then(|message| message.event);
+    assert!(matches!(first, Some(Event::Header(_))));
+    assert!(delete(&mut client, &session).await);
+    pair.psql("DELETE FROM wide");
+    let mut summary = None;
+    while let Some(message) = stream.message().await.expect("a message") {
+        if let Some(Event::Summary(last)) = message.event {
+            summary = Some(last);
+        }
+    }
+    assert_eq!(summary.expect("a summary").row_count, 20_000);
+    assert_eq!(told(&mut client, &session).await[0], (Code::FailedPrecondition, "SESSION_EXPIRED".to_owned()));
+    pair.assert_settled().await;
+}
+
+#[tokio::test]
+async fn a_lost_snapshot_is_told_and_never_another_one_taken_for_it() {
+    let pair = Pair::start().await;
+    pair.psql(TABLE);
+    let mut client = pair.raw_sessions();
+    let session = create(&mut client, wish(statement("select id, v from t"), 4, PartitionStrategy::Hash)).await;
+    let holder =
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'rowstream session %'
+        AND datname = current_database()";
+    assert_eq!(pair.psql(holder), "t");
+    pair.psql("DELETE FROM t");
+    let status = part(&mut client, read(&session.partitions[0].token)).await.expect_err("lost");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::Aborted, "SNAPSHOT_LOST"));
+    eventually("the loss is known", PATIENCE, async || {
+        told(&mut client.clone(), &session)
+            .await
+            .iter()
+            .all(|told| *told == (Code::Aborted, "SNAPSHOT_LOST".to_owned()))
+    })
+    .await;
+    pair.assert_settled().await;
+}
+
+#[tokio::test]
+async fn there_are_no_more_sessions_than_the_server_allows_and_a_deleted_one_makes_room() {
+    let pair = Pair::with(&["--max-read-sessions", "2"]).await;
+    let mut client = pair.raw_sessions();
+    let one = || wish(statement("select 1"), 1, PartitionStrategy::Single);
+    let session = create(&mut client, one()).await;
+    create(&mut client, one()).await;
+    let status = client.create_read_session(one()).await.expect_err("too many");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::ResourceExhausted, "TOO_MANY_SESSIONS"));
+    // What fails takes no room.
+    delete(&mut client, &session).await;
+    eventually("there is room again", PATIENCE, async || {
+        client
+            .clone()
+            .create_read_session(wish(statement("select nothing"), 1, PartitionStrategy::Single))
+            .await
+            .is_err_and(|status| reason(&status) == "SQL_ERROR")
+    })
+    .await;
+    create(&mut client, one()).await;
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn altered_tokens_and_those_of_other_kinds_are_refused() {
+    let pair = Pair::start().await;
+    let mut client = pair.raw_sessions();
+    let session = create(&mut client, wish(statement("select 1"), 1, PartitionStrategy::Single)).await;
+    let token = session.partitions[0].token.clone();
+    let mut altered = token.clone();
+    let middle = altered.len() / 2;
+    altered[middle] ^= 1;
+    for bad in [altered, token[..token.len() - 1].to_vec(), b"x".to_vec(), session.session_id.clone().into_bytes()] {
+        let status = part(&mut client, read(&bad)).await.expect_err("refused");
+        assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "INVALID_TOKEN"));
+    }
+    let status = part(&mut client, read(b"")).await.expect_err("refused");
+    assert_eq!(reason(&status), "INVALID_REQUEST");
+    for session_id in ["x", "~", &session.session_id[1..]] {
+        let request = DeleteReadSessionRequest { session_id: session_id.to_owned() };
+        let status = client.delete_read_session(request).await.expect_err("refused");
+        assert_eq!(reason(&status), "INVALID_TOKEN", "{session_id}");
+    }
+    assert_eq!(part(&mut client, read(&token)).await.expect("rows"), ["1"]);
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn any_server_with_the_same_keys_serves_the_partitions_of_another() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let keys = folder.path().join("keys");
+    std::fs::write(&keys, "0f".repeat(32)).expect("written");
+    let flags = ["--tables", "public.*", "--token-keys", keys.to_str().expect("UTF-8")];
+    let first = Pair::without_sql(&flags).await;
+    first.psql(TABLE);
+    let database = rowstream_testkit::Postgres::shared().database(first.database.name());
+    let second = Pair::beside(database, &flags).await;
+    let stranger = Pair::beside(rowstream_testkit::Postgres::shared().database(first.database.name()), &OPEN).await;
+    let session = create(&mut first.raw_sessions(), wish(table("t"), 4, PartitionStrategy::Unspecified)).await;
+    let before = expected(&first, &session, "SELECT id, v FROM t");
+    first.psql(CHANGES);
+    assert_eq!(all(&mut second.raw_sessions(), &session).await, before);
+    let status = part(&mut stranger.raw_sessions(), read(&session.partitions[0].token)).await.expect_err("other keys");
+    assert_eq!(reason(&status), "INVALID_TOKEN");
+    assert!(!delete(&mut second.raw_sessions(), &session).await);
+    assert!(delete(&mut first.raw_sessions(), &session).await);
+    eventually("the snapshot is gone for all", PATIENCE, async || {
+        told(&mut second.raw_sessions(), &session).await[0] == (Code::Aborted, "SNAPSHOT_LOST".to_owned())
+    })
+    .await;
+    stranger.stop().await;
+    second.stop().await;
+    first.stop().await;
 }
