@@ -204,6 +204,133 @@ async fn every_strategy_and_encoding_reads_a_part() {
     pair.assert_settled().await;
 }
 
+// === Places
+
+/// Partitioned two levels deep, with an empty leaf, a dropped column and rows that have moved; and a family of tables.
+const FAMILIES: &str = "
+    CREATE TABLE parts (gone int, k int NOT NULL, v text) PARTITION BY RANGE (k);
+    CREATE TABLE parts_a PARTITION OF parts FOR VALUES FROM (0) TO (1000);
+    CREATE TABLE parts_b PARTITION OF parts FOR VALUES FROM (1000) TO (3000) PARTITION BY LIST ((k % 2));
+    CREATE TABLE \"Parts b 0\" PARTITION OF parts_b FOR VALUES IN (0);
+    CREATE TABLE parts_b_1 PARTITION OF parts_b FOR VALUES IN (1);
+    CREATE TABLE parts_empty PARTITION OF parts FOR VALUES FROM (3000) TO (4000);
+    ALTER TABLE parts DROP COLUMN gone;
+    INSERT INTO parts SELECT i, repeat('x', i % 500) FROM generate_series(0, 2999) i;
+    UPDATE parts SET k = k + 1000 WHERE k < 500; UPDATE parts SET v = v || 'y' WHERE k % 7 = 0;
+    CREATE TABLE base (k int, v text); CREATE TABLE child (more int) INHERITS (base);
+    CREATE TABLE other (v text, k int); ALTER TABLE other INHERIT base;
+    INSERT INTO base SELECT i, 'base' FROM generate_series(1, 500) i;
+    INSERT INTO child SELECT i, 'child', i FROM generate_series(1, 500) i;
+    INSERT INTO other SELECT 'other', i FROM generate_series(1, 500) i;
+    CREATE MATERIALIZED VIEW kept AS SELECT k, v FROM parts; ANALYZE";
+
+#[tokio::test]
+async fn tables_that_consist_of_tables_are_divided_by_their_pages() {
+    let pair = Pair::without_sql(&OPEN).await;
+    pair.psql(FAMILIES);
+    let mut client = pair.raw_sessions();
+    for (name, columns) in [("parts", "k, v"), ("base", "k, v"), ("child", "k, v, more"), ("kept", "k, v")] {
+        for partitions in [1, 2, 7, 1000] {
+            let session = create(&mut client, wish(table(name), partitions, PartitionStrategy::Ctid)).await;
+            assert_eq!(session.resume_guarantee(), v1::ResumeGuarantee::ExactSnapshot);
+            let before = expected(&pair, &session, &format!("SELECT {columns} FROM {name}"));
+            if name != "kept" {
+                pair.psql(&format!(
+                    "UPDATE {name} SET v = v || 'z' WHERE k % 5 = 0; DELETE FROM {name} WHERE k % 11 = 0"
+                ));
+            }
+            assert_eq!(all(&mut client, &session).await, before, "{name} {partitions}");
+            delete(&mut client, &session).await;
+        }
+    }
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn what_has_no_pages_of_its_own_falls_back_to_what_works() {
+    let pair = Pair::without_sql(&OPEN).await;
+    pair.psql(TABLE);
+    pair.psql(
+        "CREATE VIEW seen AS SELECT id, v FROM t; CREATE TABLE tiny (id int PRIMARY KEY, v text); INSERT INTO tiny VALUES (1, 'a');
+         CREATE EXTENSION file_fdw; CREATE SERVER files FOREIGN DATA WRAPPER file_fdw;
+         CREATE FOREIGN TABLE far (v text) SERVER files OPTIONS (program 'printf \"x\\ny\\nz\"');
+         CREATE TABLE mixed (v text); ALTER FOREIGN TABLE far INHERIT mixed; INSERT INTO mixed VALUES ('own'); ANALYZE tiny",
+    );
+    let mut client = pair.raw_sessions();
+    for (name, columns, strategy) in [
+        ("seen", "id, v", PartitionStrategy::Hash),
+        ("far", "v", PartitionStrategy::Hash),
+        ("mixed", "v", PartitionStrategy::Hash),
+        ("tiny", "id, v", PartitionStrategy::Ctid),
+    ] {
+        let session = create(&mut client, wish(table(name), 4, PartitionStrategy::Unspecified)).await;
+        assert_eq!(session.partition_strategy(), strategy, "{name}: {}", session.partition_reason);
+        let before = expected(&pair, &session, &format!("SELECT {columns} FROM {name}"));
+        assert_eq!(all(&mut client, &session).await, before, "{name}");
+        if strategy != PartitionStrategy::Ctid {
+            let refused = client.create_read_session(wish(table(name), 4, PartitionStrategy::Ctid)).await;
+            assert!(refused.expect_err("no pages").message().contains("CTID is not possible"), "{name}");
+        }
+        delete(&mut client, &session).await;
+    }
+    // A limit holds for the whole, so there is but one part.
+    let read = TableRead { table: "t".to_owned(), limit: 10, ..TableRead::default() };
+    let limited = Statement { source: Some(Source::Table(read)), ..Statement::default() };
+    let session = create(&mut client, wish(limited, 4, PartitionStrategy::Unspecified)).await;
+    assert_eq!(all(&mut client, &session).await.len(), 10);
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn a_part_that_was_cut_goes_on_behind_its_last_row_in_the_same_snapshot() {
+    let pair = Pair::without_sql(&OPEN).await;
+    pair.psql(FAMILIES);
+    let mut client = pair.raw_sessions();
+    let session = create(&mut client, wish(table("parts"), 2, PartitionStrategy::Ctid)).await;
+    for partition in &session.partitions {
+        let whole = part(&mut client, read(&partition.token)).await.expect("rows");
+        pair.psql("UPDATE parts SET v = v || 'z' WHERE k % 5 = 0; DELETE FROM parts WHERE k % 11 = 0");
+        let (mut rows_so_far, mut token) = (Vec::new(), Vec::new());
+        loop {
+            let request =
+                ReadPartitionRequest { max_batch_rows: 100, resume_token: token.clone(), ..read(&partition.token) };
+            let mut stream = client.read_partition(request).await.expect("headers").into_inner();
+            let (mut batches, mut done) = (0, false);
+            while let Some(message) = stream.message().await.expect("a message") {
+                assert!(!message.resume_token.is_empty());
+                match message.event.expect("an event") {
+                    Event::Header(header) => {
+                        assert_eq!(header.resume_guarantee(), v1::ResumeGuarantee::ExactSnapshot);
+                        assert_eq!(header.columns, session.columns);
+                    }
+                    Event::Batch(batch) => {
+                        assert_eq!(batch.first_row, i64::try_from(rows_so_far.len()).expect("a count"));
+                        rows_so_far.extend(rows(&batch));
+                        batches += 1;
+                    }
+                    Event::Summary(_) => done = true,
+                }
+                token = message.resume_token;
+                if batches == 3 {
+                    break;
+                }
+            }
+            if done {
+                break;
+            }
+        }
+        assert_eq!(rows_so_far, whole);
+    }
+    // A place is of one part, and of no other.
+    let request = ReadPartitionRequest { max_batch_rows: 1, ..read(&session.partitions[0].token) };
+    let mut stream = client.read_partition(request).await.expect("headers").into_inner();
+    let token = stream.message().await.expect("a message").expect("not the end").resume_token;
+    let other = ReadPartitionRequest { resume_token: token, ..read(&session.partitions[1].token) };
+    let status = part(&mut client, other).await.expect_err("of another part");
+    assert_eq!(reason(&status), "INVALID_TOKEN");
+    pair.stop().await;
+}
+
 // === How sessions end
 
 /// What the next read of a partition, and the next renewal, are told; OK and no reason if nothing is wrong.

@@ -95,7 +95,7 @@ fn assemble(
     let query =
         if casts.iter().any(Option::is_some) { sql::casting(source.sql(), &casts) } else { sql::plain(source.sql()) };
     let parameters = parameters.iter().map(|oid| type_name(*oid, types)).collect();
-    Described { parameters, columns, query }
+    Described { parameters, columns, query, places: false }
 }
 
 fn column(name: String, oid: u32, types: &Types) -> Column {

@@ -13,6 +13,21 @@ pub(crate) trait RawRow {
     fn value(&self, column: usize) -> Result<Option<&[u8]>, Malformed>;
 }
 
+/// A row whose last value is not for the caller.
+#[derive(Debug)]
+pub(crate) struct WithoutLast<'r, R>(pub(crate) &'r R);
+
+impl<R: RawRow> RawRow for WithoutLast<'_, R> {
+    fn len(&self) -> usize {
+        self.0.len().saturating_sub(1)
+    }
+
+    #[inline]
+    fn value(&self, column: usize) -> Result<Option<&[u8]>, Malformed> {
+        self.0.value(column)
+    }
+}
+
 impl RawRow for PgRow {
     fn len(&self) -> usize {
         sqlx::Row::len(self)

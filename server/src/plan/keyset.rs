@@ -94,6 +94,7 @@ pub(crate) fn ordered(
     resume.expect(&shape)?;
     let last = match resume.position() {
         Some(Position::Keyset(bytes)) => Some(Key(bytes.clone())),
+        Some(Position::Place(_)) => return Err(Error::InvalidToken("resume_token")),
         None => None,
     };
     let values = last.as_ref().map(|last| last.values(key.len()).ok_or(Error::InvalidToken("resume_token")));
@@ -147,7 +148,7 @@ pub(crate) fn of_statement(
     let after = format!("\n) AS q({names})\n{condition}ORDER BY {}\n", ordered.order);
     let parameters = described.parameters.iter().cloned().chain(ordered.parameters).collect();
     let query = sql::around(&format!("SELECT {list} FROM (\n"), caller, &after);
-    Ok(Some((Described { parameters, columns: columns.clone(), query }, ordered.keyset)))
+    Ok(Some((Described { parameters, columns: columns.clone(), query, places: false }, ordered.keyset)))
 }
 
 fn of_column(i: usize, name: &str, columns: &[Column]) -> Result<KeyColumn, Error> {

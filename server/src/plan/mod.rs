@@ -158,6 +158,9 @@ pub(crate) struct Described {
     pub(crate) columns: Vec<Column>,
     /// The statement to read from, with casts where columns need them.
     pub(crate) query: Wrapped,
+    /// The rows have one more value, behind their columns, which is not for the caller: their place, as bytes that
+    /// ascend.
+    pub(crate) places: bool,
 }
 
 /// What a column of the rows must look like, or the statement has changed since it was described.
@@ -174,9 +177,12 @@ impl Described {
         let cast = self.columns.iter().any(|column| column.wire_oid != column.type_name.oid);
         let expected =
             |column: &Column| Expected { wire_oid: column.wire_oid, name: (!cast).then(|| column.name.clone()) };
-        self.columns.iter().map(expected).collect()
+        let place = self.places.then_some(Expected { wire_oid: BYTEA, name: None });
+        self.columns.iter().map(expected).chain(place).collect()
     }
 }
+
+const BYTEA: u32 = 17;
 
 /// A parameter's value in its place.
 #[derive(Clone, Debug, PartialEq)]

@@ -31,7 +31,7 @@ pub(crate) struct Mark {
     #[prost(int64, tag = "3")]
     pub(crate) rows: i64,
     /// Unset at the beginning.
-    #[prost(oneof = "Position", tags = "4")]
+    #[prost(oneof = "Position", tags = "4, 5")]
     pub(crate) position: Option<Position>,
 }
 
@@ -41,6 +41,9 @@ pub(crate) enum Position {
     /// Its key: a [`Key`].
     #[prost(bytes = "vec", tag = "4")]
     Keyset(Vec<u8>),
+    /// Where it lies, as the bytes of a [`Place`](super::partition::ctid::Place).
+    #[prost(bytes = "vec", tag = "5")]
+    Place(Vec<u8>),
 }
 
 /// The values of a row's key: of each its length and its bytes as PostgreSQL sent them, or a length of -1 for NULL.

@@ -22,7 +22,7 @@ use crate::{
     error::Error,
     metrics::calls::{CallCount, Method},
     plan::{
-        partition::{Sized, Wish},
+        partition::{Sized, Strategy, Wish},
         request::{Partition, Statement, invalid},
         resume::Resume,
     },
@@ -74,6 +74,10 @@ impl ReadSessions {
 
     fn created(&self, created: Created, statement: &v1::Statement, live: Duration) -> v1::CreateReadSessionResponse {
         let Created { id, snapshot, taken, expires, latest, columns, shape, chosen, parts, estimate } = created;
+        let guarantee = match chosen.strategy {
+            Strategy::Ctid => ResumeGuarantee::ExactSnapshot,
+            Strategy::Single | Strategy::KeyRange | Strategy::Hash => ResumeGuarantee::None,
+        };
         let session = SessionPayload::new(id, &snapshot, CALLER, latest, live);
         let partition = |sized: Sized| {
             let payload = PartitionPayload {
@@ -97,7 +101,7 @@ impl ReadSessions {
             partition_reason: chosen.reason,
             snapshot: Some(v1::Snapshot { id: snapshot.id, create_time: Some(taken.into()) }),
             expire_time: Some(expires.into()),
-            resume_guarantee: ResumeGuarantee::None.into(),
+            resume_guarantee: guarantee.into(),
         }
     }
 }

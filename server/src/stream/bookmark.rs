@@ -8,6 +8,7 @@ use crate::{
     encode::{Malformed, row::RawRow},
     plan::{
         keyset::Keyset,
+        partition::ctid::Place,
         resume::{Key, Mark, Position, Resume},
     },
     token::{Keys, Kind},
@@ -25,6 +26,8 @@ pub(super) enum Passed {
     Seam,
     /// It has the key of the row before it.
     NotUnique,
+    /// It does not lie behind the row before it.
+    OutOfPlace,
 }
 
 /// Keeps the place.
@@ -42,6 +45,15 @@ enum Track {
     /// There is none: no token is given.
     Nothing,
     Keyset(Box<KeyTrack>),
+    Places(PlaceTrack),
+}
+
+/// The places of the last row and of the one before it.
+#[derive(Debug)]
+struct PlaceTrack {
+    begun: bool,
+    last: [u8; Place::BYTES],
+    previous: [u8; Place::BYTES],
 }
 
 #[derive(Debug)]
@@ -70,10 +82,22 @@ impl<'a> Bookmark<'a> {
         Self { keys, start: Mark { fingerprint: fingerprint.clone(), shape, rows: resume.rows(), position }, track }
     }
 
+    /// The rows tell their places, and are of the shape of the part that they are of.
+    pub(super) fn by_place(mut self, shape: &[u8]) -> Self {
+        self.start.shape = shape.to_vec();
+        let last = match &self.start.position {
+            Some(Position::Place(bytes)) => <[u8; Place::BYTES]>::try_from(bytes.as_slice()).unwrap_or_default(),
+            _ => [0; Place::BYTES],
+        };
+        self.track = Track::Places(PlaceTrack { begun: false, last, previous: last });
+        self
+    }
+
     pub(super) fn guarantee(&self) -> ResumeGuarantee {
         match self.track {
             Track::Nothing => ResumeGuarantee::None,
             Track::Keyset(_) => ResumeGuarantee::KeysetLive,
+            Track::Places(_) => ResumeGuarantee::ExactSnapshot,
         }
     }
 
@@ -93,6 +117,7 @@ impl<'a> Bookmark<'a> {
         match &mut self.track {
             Track::Nothing => Ok(Passed::Taken),
             Track::Keyset(track) => track.pass(row),
+            Track::Places(track) => track.pass(row),
         }
     }
 
@@ -100,7 +125,7 @@ impl<'a> Bookmark<'a> {
     pub(super) fn at_start(&self) -> Vec<u8> {
         match self.track {
             Track::Nothing => Vec::new(),
-            Track::Keyset(_) => self.seal(self.start.clone()),
+            Track::Keyset(_) | Track::Places(_) => self.seal(self.start.clone()),
         }
     }
 
@@ -109,6 +134,8 @@ impl<'a> Bookmark<'a> {
         let position = match &self.track {
             Track::Nothing => return Vec::new(),
             Track::Keyset(track) if !track.begun => return self.at_start(),
+            Track::Places(track) if !track.begun => return self.at_start(),
+            Track::Places(track) => Position::Place(if last { track.last } else { track.previous }.to_vec()),
             Track::Keyset(track) => {
                 let key = if last { &track.last } else { &track.previous };
                 if key.0.len() > MAX_KEY_BYTES {
@@ -122,6 +149,17 @@ impl<'a> Bookmark<'a> {
 
     fn seal(&self, mark: Mark) -> Vec<u8> {
         self.keys.seal(Kind::Resume, &mark).to_vec()
+    }
+}
+
+impl PlaceTrack {
+    fn pass(&mut self, row: &impl RawRow) -> Result<Passed, Malformed> {
+        let place = row.value(row.len().wrapping_sub(1))?.unwrap_or_default();
+        let place = <[u8; Place::BYTES]>::try_from(place).map_err(|_| Malformed::Binary)?;
+        self.begun = true;
+        (self.previous, self.last) = (self.last, place);
+        // No item has the number 0, so the first row lies behind the beginning.
+        Ok(if self.last > self.previous { Passed::Taken } else { Passed::OutOfPlace })
     }
 }
 

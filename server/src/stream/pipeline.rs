@@ -19,7 +19,7 @@ use crate::{
     encode::{
         Malformed,
         batch::{BatchBuilder, RowError},
-        row::RawRow,
+        row::{RawRow, WithoutLast},
     },
     error::Error,
     plan::{Described, options::ReadOptions},
@@ -200,6 +200,10 @@ impl<'a> Pipeline<'a> {
         match self.bookmark.pass(row) {
             Ok(Passed::Taken) => return true,
             Ok(Passed::Seam) => {}
+            Ok(Passed::OutOfPlace) => {
+                self.error = Some(Error::Internal(format!("row {number} does not lie behind the one before it")));
+                self.call.stop.stop(Cause::Failed);
+            }
             Ok(Passed::NotUnique) => {
                 self.error = Some(Error::ResumeKeyNotUnique { row: number });
                 self.call.stop.stop(Cause::Failed);
@@ -248,7 +252,10 @@ impl RowSink for Pipeline<'_> {
         };
         self.seen += 1;
         let start = (weight > 0).then(Instant::now);
-        let result = self.builder.push(row);
+        let result = match self.described.places {
+            false => self.builder.push(row),
+            true => self.builder.push(&WithoutLast(row)),
+        };
         if let Some(start) = start {
             self.encoding += start.elapsed() * u32::try_from(weight).unwrap_or(1);
         }

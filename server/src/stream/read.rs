@@ -190,7 +190,10 @@ impl Read<'_> {
         let header = header(self.call, &plan.described.columns, self.options.encoding, chosen);
         let described = plan.described.clone();
         let last_row = keyset.as_ref().and_then(|keyset| keyset.limit);
-        let bookmark = Bookmark::new(&engine.token_keys, self.resume, keyset);
+        let mut bookmark = Bookmark::new(&engine.token_keys, self.resume, keyset);
+        if let Some(partition) = self.statement.partition.as_ref().filter(|_| described.places) {
+            bookmark = bookmark.by_place(&partition.shape);
+        }
         let (admission, outbox) = (&engine.admission, &mut *self.outbox);
         let mut pipeline =
             Pipeline::new(described, header, self.options, admission, self.call, outbox, bookmark, last_row);

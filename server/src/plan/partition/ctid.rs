@@ -33,6 +33,33 @@ pub(crate) struct Run {
     pub(crate) until: Option<u32>,
 }
 
+/// Where a row lies: in which run of its part, on which page, and as which item of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) run: u32,
+    pub(crate) page: u32,
+    pub(crate) item: u16,
+}
+
+impl Place {
+    /// How long it is as bytes.
+    pub(crate) const BYTES: usize = 10;
+
+    /// The place of a row of a run as SQL: bytes that ascend in the order that rows are read in.
+    pub(crate) fn of(run: u32) -> String {
+        format!("'\\x{run:08x}'::pg_catalog.bytea || pg_catalog.tidsend(t.ctid)")
+    }
+
+    /// From those bytes.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        let bytes: [u8; Self::BYTES] = bytes.try_into().ok()?;
+        let (run, rest) = bytes.split_first_chunk()?;
+        let (page, item) = rest.split_first_chunk()?;
+        let (run, page) = (u32::from_be_bytes(*run), u32::from_be_bytes(*page));
+        Some(Self { run, page, item: u16::from_be_bytes(item.try_into().ok()?) })
+    }
+}
+
 /// Divides into at most `most` parts. No page is in two of them; each leaf's last run is open-ended, empty leaves too.
 pub(crate) fn divide(leaves: &[Leaf], most: usize) -> Vec<Sized> {
     let total: u64 = leaves.iter().map(|leaf| u64::from(leaf.pages)).sum();
@@ -83,6 +110,14 @@ mod tests {
             other => panic!("{other:?}"),
         };
         parts.iter().map(runs).collect()
+    }
+
+    #[test]
+    fn a_place_is_read_from_the_bytes_that_postgresql_sends() {
+        let bytes = [0, 0, 0, 2, 0, 1, 0, 0, 0, 9];
+        assert_eq!(Place::parse(&bytes), Some(Place { run: 2, page: 65_536, item: 9 }));
+        assert_eq!(Place::parse(&bytes[1..]), None);
+        assert_eq!(Place::of(255), "'\\x000000ff'::pg_catalog.bytea || pg_catalog.tidsend(t.ctid)");
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub(crate) fn render(table: &Table, read: &TableRead, most: Option<i64>, resume:
     }
     text.push("\n");
     let Text { sql, parameters, arguments, .. } = text;
-    let described = Described { parameters, columns: announced, query: Wrapped::ours(sql) };
+    let described = Described { parameters, columns: announced, query: Wrapped::ours(sql), places: false };
     Ok(Rendered { described, arguments, keyset })
 }
 

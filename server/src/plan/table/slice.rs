@@ -11,37 +11,49 @@ use crate::{
     error::Error,
     plan::{
         Described,
-        partition::{Part, Slice, ctid::Run, key_range::Key},
+        partition::{
+            Part, Slice,
+            ctid::{Place, Run},
+            key_range::Key,
+        },
         sql::Wrapped,
     },
 };
 
-/// Makes the statement of a part.
-pub(crate) fn render_part(table: &Table, read: &TableRead, part: &Part) -> Result<Rendered, Error> {
+/// Makes the statement of a part. Of pages, each row tells its place as well, and those behind `from` are wanted only.
+pub(crate) fn render_part(
+    table: &Table,
+    read: &TableRead,
+    part: &Part,
+    from: Option<&Place>,
+) -> Result<Rendered, Error> {
     let columns = chosen(table, &read.columns)?;
     let list: Vec<_> = columns.iter().map(|column| selected(column)).collect();
     let mut text = Text::new(table);
     let filter = filter(&mut text, read)?;
     let mut arms = 0;
-    let mut select = |from: &str, condition: Option<&str>| {
+    let mut select = |place: &str, from: &str, condition: Option<&str>| {
         text.push(if arms == 0 { "" } else { "\nUNION ALL " });
         arms += 1;
-        text.push(&format!("SELECT {} FROM {from} AS t", list.join(", ")));
+        text.push(&format!("SELECT {}{place} FROM {from} AS t", list.join(", ")));
         conditions(&mut text, [condition, filter.as_deref()]);
     };
     match &part.slice {
-        None => select(&whole(table), None),
+        None => select("", &whole(table), None),
         Some(Slice::Pages(pages)) => {
-            for run in &pages.runs {
-                let from = format!("ONLY {}.{}", quoted(&run.schema), quoted(&run.name));
-                select(&from, Some(&places(run)));
+            let first = from.map_or(0, |place| place.run);
+            for (run, index) in pages.runs.iter().zip(0_u32..).skip_while(|(_, index)| *index < first) {
+                let name = format!("ONLY {}.{}", quoted(&run.schema), quoted(&run.name));
+                let behind = from.filter(|place| place.run == index);
+                let comma = if list.is_empty() { "" } else { ", " };
+                select(&format!("{comma}{}", Place::of(index)), &name, Some(&lies_in(run, behind)));
             }
         }
-        Some(Slice::Range(range)) => select(&whole(table), Some(&range.condition(&key(table, &range.column)?))),
+        Some(Slice::Range(range)) => select("", &whole(table), Some(&range.condition(&key(table, &range.column)?))),
         Some(Slice::Share(share)) => {
             let named = |name: &String| known(table, name, || "partition_by".to_owned()).map(reference);
             let references = share.columns.iter().map(named).collect::<Result<Vec<_>, _>>()?;
-            select(&whole(table), Some(&share.condition(&references)));
+            select("", &whole(table), Some(&share.condition(&references)));
         }
     }
     let words = text.order_by(&read.order_by)?;
@@ -52,7 +64,8 @@ pub(crate) fn render_part(table: &Table, read: &TableRead, part: &Part) -> Resul
     text.push("\n");
     let columns = columns.into_iter().map(announced).collect();
     let Text { sql, parameters, arguments, .. } = text;
-    let described = Described { parameters, columns, query: Wrapped::ours(sql) };
+    let places = matches!(part.slice, Some(Slice::Pages(_)));
+    let described = Described { parameters, columns, query: Wrapped::ours(sql), places };
     Ok(Rendered { described, arguments, keyset: None })
 }
 
@@ -70,7 +83,8 @@ pub(crate) fn render_column(
     text.push(&format!("SELECT {} FROM {} AS t{sample}", reference(column), whole(table)));
     conditions(&mut text, [filter.as_deref()]);
     let Text { sql, parameters, arguments, .. } = text;
-    let described = Described { parameters, columns: vec![announced(column)], query: Wrapped::ours(sql) };
+    let described =
+        Described { parameters, columns: vec![announced(column)], query: Wrapped::ours(sql), places: false };
     Ok(Rendered { described, arguments, keyset: None })
 }
 
@@ -117,8 +131,11 @@ fn whole(table: &Table) -> String {
     format!("{}.{}", quoted(&table.name.schema), quoted(&table.name.name))
 }
 
-/// Where on its table a run of pages lies.
-fn places(run: &Run) -> String {
-    let from = format!("t.ctid >= '({},0)'::pg_catalog.tid", run.from);
+/// What of its table a run of pages is, from behind a place in it if there is one.
+fn lies_in(run: &Run, behind: Option<&Place>) -> String {
+    let from = match behind {
+        Some(Place { page, item, .. }) => format!("t.ctid > '({page},{item})'::pg_catalog.tid"),
+        None => format!("t.ctid >= '({},0)'::pg_catalog.tid", run.from),
+    };
     run.until.map_or(from.clone(), |until| format!("{from} AND t.ctid < '({until},0)'::pg_catalog.tid"))
 }
