@@ -8,6 +8,7 @@
 //! - [`named_queries`]: their files changed while the server runs; estimates of plans
 //! - [`streams`]: batches, limits, the first-batch rule, millions of rows in constant memory
 //! - [`read_sessions`]: one snapshot in many parts: complete and disjoint whatever is written meanwhile; how sessions end
+//! - [`read_sessions_random`]: the same for random tables, types, skews and writers
 //! - [`round_trips`]: how often the server talks to PostgreSQL for a call
 //! - [`strategies`]: cursor, portal and COPY give the same, and end alike
 //! - [`deadlines`]: in every phase, down to PostgreSQL
@@ -33,6 +34,7 @@ mod drain;
 mod faults;
 mod named_queries;
 mod read_sessions;
+mod read_sessions_random;
 mod round_trips;
 mod stalls;
 mod statements;

@@ -16,16 +16,16 @@ use tonic::{Code, Status};
 
 use crate::harness::{PATIENCE, Pair, Raw, reason, statement};
 
-type Client = v1::read_session_service_client::ReadSessionServiceClient<Raw>;
+pub(crate) type Client = v1::read_session_service_client::ReadSessionServiceClient<Raw>;
 
 const OPEN: [&str; 2] = ["--tables", "public.*"];
 
-fn table(name: &str) -> Statement {
+pub(crate) fn table(name: &str) -> Statement {
     let read = TableRead { table: name.to_owned(), ..TableRead::default() };
     Statement { source: Some(Source::Table(read)), ..Statement::default() }
 }
 
-fn wish(statement: Statement, partitions: i32, strategy: PartitionStrategy) -> CreateReadSessionRequest {
+pub(crate) fn wish(statement: Statement, partitions: i32, strategy: PartitionStrategy) -> CreateReadSessionRequest {
     CreateReadSessionRequest {
         statement: Some(statement),
         partitions,
@@ -34,7 +34,7 @@ fn wish(statement: Statement, partitions: i32, strategy: PartitionStrategy) -> C
     }
 }
 
-async fn create(client: &mut Client, request: CreateReadSessionRequest) -> CreateReadSessionResponse {
+pub(crate) async fn create(client: &mut Client, request: CreateReadSessionRequest) -> CreateReadSessionResponse {
     client.create_read_session(request).await.expect("a session").into_inner()
 }
 
@@ -61,7 +61,7 @@ fn shown(value: &v1::Value) -> String {
         None => String::new(),
         Some(Kind::Int64(value)) => value.to_string(),
         Some(Kind::Text(text) | Kind::Numeric(text)) => text.clone(),
-        other => panic!("{other:?}"),
+        other => format!("{other:?}"),
     }
 }
 
@@ -81,7 +81,7 @@ async fn part(client: &mut Client, request: ReadPartitionRequest) -> Result<Vec<
 }
 
 /// The rows of all parts together, sorted.
-async fn all(client: &mut Client, session: &CreateReadSessionResponse) -> Vec<String> {
+pub(crate) async fn all(client: &mut Client, session: &CreateReadSessionResponse) -> Vec<String> {
     let mut all = Vec::new();
     for partition in &session.partitions {
         all.extend(part(client, read(&partition.token)).await.expect("rows"));
@@ -91,7 +91,7 @@ async fn all(client: &mut Client, session: &CreateReadSessionResponse) -> Vec<St
 }
 
 /// The rows of a query in the session's snapshot, read by psql; sorted.
-fn expected(pair: &Pair, session: &CreateReadSessionResponse, sql: &str) -> Vec<String> {
+pub(crate) fn expected(pair: &Pair, session: &CreateReadSessionResponse, sql: &str) -> Vec<String> {
     let id = &session.snapshot.as_ref().expect("a snapshot").id;
     let rows = pair.psql(&format!(
         "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT '{id}'; {sql}; COMMIT"
@@ -101,7 +101,7 @@ fn expected(pair: &Pair, session: &CreateReadSessionResponse, sql: &str) -> Vec<
     rows
 }
 
-async fn delete(client: &mut Client, session: &CreateReadSessionResponse) -> bool {
+pub(crate) async fn delete(client: &mut Client, session: &CreateReadSessionResponse) -> bool {
     let request = DeleteReadSessionRequest { session_id: session.session_id.clone() };
     client.delete_read_session(request).await.expect("an answer").into_inner().deleted
 }
