@@ -500,3 +500,105 @@ async fn any_server_with_the_same_keys_serves_the_partitions_of_another() {
     second.stop().await;
     first.stop().await;
 }
+
+/// Servers over one database with the same keys; the last one to be dropped drops the database.
+async fn replicas(count: usize, flags: &[&str]) -> Vec<Pair> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let keys = folder.path().join("keys");
+    std::fs::write(&keys, "a5".repeat(32)).expect("written");
+    let flags = [&["--token-keys", keys.to_str().expect("UTF-8")], flags].concat();
+    let first = Pair::without_sql(&flags).await;
+    let name = first.database.name().to_owned();
+    let mut all = vec![first];
+    while all.len() < count {
+        all.push(Pair::beside(rowstream_testkit::Postgres::shared().database(&name), &flags).await);
+    }
+    all
+}
+
+#[tokio::test]
+async fn a_snapshot_that_a_second_server_holds_outlives_the_first_and_serves_a_third() {
+    let mut servers = replicas(3, &OPEN).await;
+    servers[0].psql(TABLE);
+    let session = create(&mut servers[0].raw_sessions(), wish(table("t"), 4, PartitionStrategy::Unspecified)).await;
+    let before = expected(&servers[0], &session, "SELECT id, v FROM t");
+    let renew = RenewReadSessionRequest { session_id: session.session_id.clone(), time_to_live: live(60_000) };
+    servers[1].raw_sessions().renew_read_session(renew.clone()).await.expect("held twice");
+    servers[1].psql(CHANGES);
+    // The first one ends without its database: the others are still on it.
+    let Pair { database, shutdown, .. } = servers.remove(0);
+    shutdown.cancel();
+    let holders = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'rowstream session %' AND datname = current_database()";
+    eventually("the first holder is gone", PATIENCE, async || database.psql(holders).expect("psql") == "1").await;
+    for server in &servers {
+        assert_eq!(all(&mut server.raw_sessions(), &session).await, before);
+    }
+    assert!(servers[1].raw_sessions().renew_read_session(renew).await.is_ok());
+    // Rewritten, the table would be empty in the snapshot.
+    servers[0].psql("TRUNCATE t");
+    let status = part(&mut servers[0].raw_sessions(), read(&session.partitions[0].token)).await.expect_err("rewritten");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::Aborted, "SCHEMA_CHANGED"));
+    for server in servers {
+        server.shutdown.cancel();
+    }
+}
+
+#[tokio::test]
+async fn a_table_cannot_be_rewritten_while_its_snapshot_is_held() {
+    let pair = Pair::without_sql(&OPEN).await;
+    pair.psql(TABLE);
+    let mut client = pair.raw_sessions();
+    let session = create(&mut client, wish(table("t"), 2, PartitionStrategy::Hash)).await;
+    let refused = pair.database.psql("SET lock_timeout = '50ms'; TRUNCATE t").expect_err("locked").to_string();
+    assert!(refused.contains("lock timeout"), "{refused}");
+    assert_eq!(all(&mut client, &session).await.len(), 5_000);
+    delete(&mut client, &session).await;
+    eventually("the lock is gone", PATIENCE, async || {
+        pair.database.psql("SET lock_timeout = '50ms'; TRUNCATE t").is_ok()
+    })
+    .await;
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn a_session_that_holds_back_too_much_is_revoked_and_says_so() {
+    let pair = Pair::with(&["--max-snapshot-transactions", "100"]).await;
+    let mut client = pair.raw_sessions();
+    let session = create(&mut client, wish(statement("select 1"), 1, PartitionStrategy::Single)).await;
+    pair.psql("DO $$ BEGIN FOR i IN 1..200 LOOP PERFORM txid_current(); COMMIT; END LOOP; END $$");
+    eventually("it is revoked", PATIENCE, async || {
+        let read = part(&mut client.clone(), read(&session.partitions[0].token)).await;
+        read.is_err_and(|status| status.message().contains("revoked") && reason(&status) == "SNAPSHOT_LOST")
+    })
+    .await;
+    assert_eq!(told(&mut client, &session).await[1], (Code::Aborted, "SNAPSHOT_LOST".to_owned()));
+    pair.assert_settled().await;
+}
+
+#[tokio::test]
+async fn ranges_of_a_skewed_key_are_as_even_as_its_values_allow() {
+    let pair = Pair::without_sql(&OPEN).await;
+    pair.psql(
+        "CREATE TABLE skewed AS SELECT i AS id, CASE WHEN i % 10 > 0 THEN 5000 ELSE i END AS k FROM generate_series(1, 20000) i;
+         ANALYZE skewed",
+    );
+    let mut client = pair.raw_sessions();
+    for (by, heaviest, others) in [("k", 18_000..18_500, 500), ("id", 2_400..2_600, 2_600)] {
+        let request = CreateReadSessionRequest {
+            partition_by: vec![by.to_owned()],
+            ..wish(table("skewed"), 8, PartitionStrategy::KeyRange)
+        };
+        let session = create(&mut client, request).await;
+        let mut sizes = Vec::new();
+        for partition in &session.partitions {
+            let rows = part(&mut client, read(&partition.token)).await.expect("rows").len();
+            assert!((partition.estimated_row_count - i64::try_from(rows).expect("a count")).abs() < 100);
+            sizes.push(rows);
+        }
+        sizes.sort_unstable();
+        assert_eq!((sizes.len(), sizes.iter().sum::<usize>()), (8, 20_000), "{sizes:?}");
+        assert!(heaviest.contains(&sizes[7]) && sizes[6] <= others, "{by}: {sizes:?}");
+        delete(&mut client, &session).await;
+    }
+    pair.stop().await;
+}

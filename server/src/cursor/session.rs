@@ -169,7 +169,7 @@ impl Session {
         stop.enter(Phase::Queue)?;
         let lease = database.acquire_holder(stop).await?;
         stop.enter(Phase::Plan)?;
-        Self::over(lease, database, application_name).begun_with(stop, beginning).await
+        Self::over(lease, database, application_name).begun_with(stop, beginning).await.map_err(|(error, _)| error)
     }
 
     /// As [`begin`](Self::begin), in the snapshot of another transaction.
@@ -179,11 +179,19 @@ impl Session {
         application_name: &str,
         snapshot: &SnapshotName,
     ) -> Result<Self, Error> {
-        let session = Self::take(database, stop, application_name).await?;
-        session.begun_with(stop, Beginning::Imported(snapshot.clone())).await
+        let mut tries_left = 2;
+        loop {
+            let session = Self::take(database, stop, application_name).await?;
+            match session.begun_with(stop, Beginning::Imported(snapshot.clone())).await {
+                Err((_, true)) if tries_left > 0 => database.forget_idle(),
+                begun => return begun.map_err(|(error, _)| error),
+            }
+            tries_left -= 1;
+        }
     }
 
-    async fn begun_with(mut self, stop: &Stop, beginning: Beginning) -> Result<Self, Error> {
+    /// Opens the transaction. An error comes with whether the connection had died while it was idle.
+    async fn begun_with(mut self, stop: &Stop, beginning: Beginning) -> Result<Self, (Error, bool)> {
         let imports = matches!(beginning, Beginning::Imported(_));
         self.guard.imported = match &beginning {
             Beginning::Imported(snapshot) => Some(snapshot.state.clone()),
@@ -193,10 +201,18 @@ impl Session {
         match self.open(stop).await {
             Ok(()) => Ok(self),
             Err(error) => {
+                let dead = self.was_dead();
                 self.finish().await;
-                Err(if imports { snapshot::gone(error) } else { error })
+                Err((if imports { snapshot::gone(error) } else { error }, dead))
             }
         }
+    }
+
+    /// Has the transaction called something else in `pg_stat_activity`.
+    pub(crate) async fn rename(&mut self, stop: &Stop, name: &str) -> Result<(), Error> {
+        let sql = AssertSqlSafe(format!("SET LOCAL application_name = {}", literal(name)));
+        let (connection, guard) = self.split();
+        guard.run(stop, CallerText::NONE, sqlx::raw_sql(sql).execute(&mut connection.sql)).await.map(drop)
     }
 
     /// Sets what holds until the end of the transaction.

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
+use data_encoding::BASE64URL_NOPAD;
 use sqlx::AssertSqlSafe;
+use uuid::Uuid;
 
 use super::session::Session;
 use crate::{
@@ -44,6 +46,17 @@ pub(crate) async fn export(session: &mut Session, stop: &Stop) -> Result<Exporte
     read().ok_or_else(|| Error::Internal("pg_export_snapshot answered nothing".to_owned()))
 }
 
+/// What the transaction that holds a session's snapshot is called in `pg_stat_activity`, where other servers find it.
+pub(crate) fn holder_name(session: Uuid, snapshot: &str) -> String {
+    format!("{}{snapshot}", holder_prefix(session))
+}
+
+/// What the names of all transactions that hold a session's snapshot begin with. With the snapshot's, no name is longer
+/// than the 63 bytes that PostgreSQL keeps.
+pub(crate) fn holder_prefix(session: Uuid) -> String {
+    format!("rowstream session {} ", BASE64URL_NOPAD.encode(session.as_bytes()))
+}
+
 /// Keeps a table, and what it consists of, from being rewritten as long as the transaction lives: in a rewritten table a
 /// snapshot of before sees no row.
 pub(crate) async fn lock(session: &mut Session, stop: &Stop, table: &Table) -> Result<(), Error> {
@@ -57,7 +70,8 @@ pub(crate) async fn lock(session: &mut Session, stop: &Stop, table: &Table) -> R
     guard.run(stop, CallerText::NONE, sqlx::raw_sql(sql).execute(&mut connection.sql)).await.map(drop)
 }
 
-/// Fails if a table that the transaction has locked was rewritten between the snapshot and the lock.
+/// Fails if a table that the transaction has locked was rewritten between the snapshot and the lock: what a snapshot of
+/// before sees of it is nothing.
 pub(crate) async fn check_not_rewritten(session: &mut Session, stop: &Stop) -> Result<(), Error> {
     // The table shows what the snapshot sees; the function, what is so now.
     const REWRITTEN: &str =
@@ -77,5 +91,17 @@ pub(super) fn gone(error: Error) -> Error {
             Error::SnapshotLost("the transaction that held it has ended")
         }
         error => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_holder_fits_postgresqls_limit_and_tells_session_and_snapshot() {
+        let name = holder_name(Uuid::max(), "FFFFFFFF-FFFFFFFF-1");
+        assert!(name.len() <= 63, "{}", name.len());
+        assert_eq!(name.strip_prefix(&holder_prefix(Uuid::max())), Some("FFFFFFFF-FFFFFFFF-1"));
     }
 }

@@ -19,6 +19,7 @@ use crate::metrics::{
     database::{self, CONTROL, DatabaseCounts, Discard},
     gauges::PoolUse,
 };
+use crate::plan::sql::literal;
 
 /// How many: enough that a burst of cancels does not queue behind one slow answer.
 pub(super) const CONNECTIONS: usize = 2;
@@ -68,11 +69,26 @@ impl Control {
     /// gone, or holds nothing.
     pub(crate) async fn transactions_since(&self, pid: i32) -> Result<Option<i64>, String> {
         let sql = format!("SELECT age(backend_xmin) FROM pg_stat_activity WHERE pid = {pid}");
+        self.ask(sql).await.map(|answer| answer.first().and_then(|age| age.parse().ok()))
+    }
+
+    /// The ends of the names of all transactions in this database whose names begin so.
+    pub(crate) async fn named(&self, prefix: &str) -> Result<Vec<String>, String> {
+        let prefix = literal(prefix);
+        self.ask(format!(
+            "SELECT substr(application_name, length({prefix}) + 1) FROM pg_stat_activity
+             WHERE datname = current_database() AND starts_with(application_name, {prefix}) ORDER BY xact_start"
+        ))
+        .await
+    }
+
+    /// The first column of a statement of ours.
+    async fn ask(&self, sql: String) -> Result<Vec<String>, String> {
         let asked = async {
             let mut used = InUse(self.pool.get().await.map_err(|error| error.to_string())?.into());
-            let answer = used.text(&sql).await.map_err(|error| error.to_string())?;
+            let answer = used.texts(&sql).await.map_err(|error| error.to_string())?;
             used.give_back();
-            Ok(answer.and_then(|age| age.parse().ok()))
+            Ok(answer)
         };
         let result = timeout(LIMIT, asked).await.unwrap_or_else(|_| Err(format!("no answer within {LIMIT:?}")));
         self.counts.control(database::Control::Snapshot, result.is_ok());
@@ -125,11 +141,11 @@ impl InUse {
         sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut lease.sql).await.map(drop)
     }
 
-    /// The first value of the first row.
-    async fn text(&mut self, sql: &str) -> Result<Option<String>, sqlx::Error> {
-        let Some(lease) = &mut self.0 else { return Ok(None) };
-        let row = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).fetch_optional(&mut lease.sql).await?;
-        Ok(row.and_then(|row| pool::text(&row, 0).map(str::to_owned)))
+    /// The first value of each row, where it is not NULL.
+    async fn texts(&mut self, sql: &str) -> Result<Vec<String>, sqlx::Error> {
+        let Some(lease) = &mut self.0 else { return Ok(Vec::new()) };
+        let rows = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).fetch_all(&mut lease.sql).await?;
+        Ok(rows.iter().filter_map(|row| pool::text(row, 0).map(str::to_owned)).collect())
     }
 
     fn give_back(mut self) {

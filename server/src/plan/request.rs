@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rowstream_contract::v1::{self, statement};
+use uuid::Uuid;
 
 use super::{
     Arguments, MAX_PARAMETERS, MAX_SQL_BYTES, Source,
@@ -45,6 +46,8 @@ pub(crate) struct Statement {
 /// A part of a statement's result in the snapshot of a read session.
 #[derive(Clone, Debug)]
 pub(crate) struct Partition {
+    /// The session's id.
+    pub(crate) session: Uuid,
     pub(crate) snapshot: SnapshotName,
     pub(crate) part: Part,
     /// What the statement was when the session was created ([`shape`](super::partition::shape)).

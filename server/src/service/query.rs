@@ -82,7 +82,7 @@ impl Queryable {
         self.begin_for(metadata, query_id, own, count)
     }
 
-    fn begin_for(
+    pub(super) fn begin_for(
         &self,
         metadata: &MetadataMap,
         query_id: &str,

@@ -69,7 +69,10 @@ impl ReadSessions {
         let own = self.queryable.engine.snapshots.snapshot(session.id())?;
         let snapshot = own.unwrap_or_else(|| session.snapshot());
         let statement = self.queryable.statement(Some(statement), count)?;
-        Ok(Statement { partition: Some(Arc::new(Partition { snapshot, part, shape })), ..statement })
+        Ok(Statement {
+            partition: Some(Arc::new(Partition { session: session.id(), snapshot, part, shape })),
+            ..statement
+        })
     }
 
     fn created(&self, created: Created, statement: &v1::Statement, live: Duration) -> v1::CreateReadSessionResponse {
@@ -183,18 +186,31 @@ impl ReadSessionService for ReadSessions {
         &self,
         request: Request<v1::RenewReadSessionRequest>,
     ) -> Answer<v1::RenewReadSessionResponse> {
-        let request = request.into_inner();
-        let count = self.queryable.counts.begin(Method::RenewReadSession);
-        let snapshots = &self.queryable.engine.snapshots;
-        let renewed = || {
+        let (metadata, _, request) = request.into_parts();
+        let queryable = &self.queryable;
+        let count = queryable.counts.begin(Method::RenewReadSession);
+        let snapshots = &queryable.engine.snapshots;
+        let prepared = || {
             let session = self.session(&request.session_id)?;
             let live = live(request.time_to_live, session.live(), snapshots.limits().age)?;
-            // Tells why it has ended, if that is known.
             snapshots.snapshot(session.id())?;
-            snapshots.renew(session.id(), live).ok_or(Error::SnapshotLost("this server does not hold it"))
+            Ok((session, live))
         };
-        let expires = renewed().map_err(|error| refusal(&count, &error, ""))?;
-        count.end(None);
+        let (session, live) = prepared().map_err(|error| refusal(&count, &error, ""))?;
+        let expires = match snapshots.renew(session.id(), live) {
+            Some(expires) => {
+                count.end(None);
+                expires
+            }
+            // Another server holds it, or did.
+            None => {
+                let call = queryable.begin_for(&metadata, "", None, &count);
+                let call = call.map_err(|error| refusal(&count, &error, ""))?;
+                let (id, most) = (call.id.clone(), session.left(SystemTime::now()));
+                let adopted = queryable.engine.adopt_session(call, session.id(), session.snapshot(), live, most).await;
+                adopted.map_err(|error| status(&error, &id))?
+            }
+        };
         Ok(Response::new(v1::RenewReadSessionResponse { expire_time: Some(expires.into()) }))
     }
 

@@ -102,6 +102,12 @@ struct Known {
     ended: VecDeque<(Uuid, Ended)>,
 }
 
+impl Known {
+    fn ended(&self, id: Uuid) -> Option<Ended> {
+        self.ended.iter().rev().find(|(ended, _)| *ended == id).map(|(_, why)| *why)
+    }
+}
+
 /// The sessions. Cheap to clone; clones are the same.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshots(Arc<Inner>);
@@ -116,8 +122,7 @@ struct Inner {
 }
 
 /// Room for a session.
-#[derive(Debug)]
-pub(crate) struct Slot(OwnedSemaphorePermit);
+pub(crate) type Slot = OwnedSemaphorePermit;
 
 impl Snapshots {
     pub(crate) fn new(limits: SnapshotLimits, database: Database) -> Self {
@@ -129,18 +134,13 @@ impl Snapshots {
         self.0.limits
     }
 
-    /// How many are open.
-    pub(crate) fn open(&self) -> usize {
-        self.0.limits.sessions.saturating_sub(self.0.slots.available_permits())
-    }
-
     /// Room for one more session, until dropped or used.
     ///
     /// # Errors
     /// TOO_MANY_SESSIONS.
     pub(crate) fn reserve(&self) -> Result<Slot, Error> {
         let slot = self.0.slots.clone().try_acquire_owned();
-        slot.map(Slot).map_err(|_| Error::TooManySessions { limit: self.0.limits.sessions })
+        slot.map_err(|_| Error::TooManySessions { limit: self.0.limits.sessions })
     }
 
     /// Keeps a transaction and its snapshot: for `live` at first, and no longer than `most`. Answers when it ends.
@@ -172,14 +172,19 @@ impl Snapshots {
     /// The name of the snapshot of a session, if this server holds it.
     ///
     /// # Errors
-    /// Why the session has ended, if this server knows.
+    /// The session was deleted here.
     pub(crate) fn snapshot(&self, id: Uuid) -> Result<Option<SnapshotName>, Error> {
         let known = self.lock();
-        match (known.held.get(&id), known.ended.iter().find(|(ended, _)| *ended == id)) {
-            (Some(held), _) => Ok(Some(held.snapshot.clone())),
-            (None, Some((_, ended))) => Err(ended.error()),
-            (None, None) => Ok(None),
+        match known.held.get(&id) {
+            Some(held) => Ok(Some(held.snapshot.clone())),
+            None if known.ended(id) == Some(Ended::Deleted) => Err(Ended::Deleted.error()),
+            None => Ok(None),
         }
+    }
+
+    /// Why a session has ended, if it was held here. Another server may hold it still.
+    pub(crate) fn ended_as(&self, id: Uuid) -> Option<Error> {
+        self.lock().ended(id).map(Ended::error)
     }
 
     /// Has a session live for that long from now on; answers when it ends. `None` if this server does not hold it.

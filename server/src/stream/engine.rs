@@ -1,10 +1,14 @@
 //! What all calls share, and how each is started: admission first, then a task of its own.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use tokio::sync::oneshot;
 use tokio_stream::StreamExt as _;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 use super::{
     about::{About, about},
@@ -17,6 +21,7 @@ use super::{
 };
 use crate::{
     admission::{Admission, Permit},
+    cursor::snapshot::SnapshotName,
     db::Database,
     error::Error,
     metrics::calls::Phase,
@@ -129,6 +134,21 @@ impl Engine {
             sessions::create(&engine, &call, &statement, &wish, live).await
         };
         self.ask("session", label, call, create).await
+    }
+
+    /// Has this server hold the snapshot of a session that another one holds.
+    pub(crate) async fn adopt_session(
+        self: &Arc<Self>,
+        call: Call,
+        id: Uuid,
+        snapshot: SnapshotName,
+        live: Duration,
+        most: Duration,
+    ) -> Result<SystemTime, Error> {
+        let adopt = async move |engine: Arc<Self>, call: Arc<Call>| {
+            sessions::adopt(&engine, &call, id, &snapshot, live, most).await
+        };
+        self.ask("session", String::new(), call, adopt).await
     }
 
     /// Asks PostgreSQL something, in a task that the caller's going does not drop.

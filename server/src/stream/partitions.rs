@@ -7,9 +7,10 @@ use super::{
     divide::index_of,
     plans::Plan,
     read::{Failed, Read, Work, application_name, of_named_query},
+    sessions::import,
 };
 use crate::{
-    cursor::{describe::describe, session::Session},
+    cursor::{bind::bind, describe::describe, estimate, session::Session, snapshot::check_not_rewritten},
     error::{Error, SqlErrorKind},
     plan::{
         self, Argument, Described, Source,
@@ -32,13 +33,18 @@ impl Read<'_> {
     pub(super) async fn attempt_partition(&mut self, partition: &Partition) -> Result<(), Failed> {
         let (engine, stop, source) = (self.engine, &self.call.stop, &self.statement.source);
         let name = application_name(&self.call.id, source.label());
-        let session = Session::begin_importing(&engine.database, stop, &name, &partition.snapshot).await;
+        let session = import(engine, self.call, partition.session, &partition.snapshot, Some(&name)).await;
         let mut session = self.had(session)?;
         let found = async {
             let rendered = self.render_slice(&mut session, partition).await?;
             if matches!(partition.part.slice, Some(Slice::Pages(_))) {
                 session.set(stop, IN_PLACE).await?;
             }
+            // Planning it locks all that it reads.
+            let Rendered { described, arguments, .. } = &rendered;
+            let bound = bind(&mut session, stop, described, arguments, Vec::new()).await?;
+            estimate::bound(&mut session, stop, described, bound).await?;
+            check_not_rewritten(&mut session, stop).await?;
             Ok(rendered)
         };
         match found.await {

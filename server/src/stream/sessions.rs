@@ -18,7 +18,7 @@ use crate::{
         describe::describe,
         estimate,
         session::{Beginning, Session},
-        snapshot::{self, Exported, SnapshotName},
+        snapshot::{self, Exported, SnapshotName, holder_name, holder_prefix},
     },
     error::Error,
     metrics::calls::Phase,
@@ -95,7 +95,7 @@ async fn begin(
         let session = Session::begin_holding(&engine.database, &call.stop, &name, Beginning::Snapshot).await;
         call.count.phase(Phase::Connection, started.elapsed());
         let mut session = session?;
-        let found = Finding { engine, call, statement, session: &mut session }.find(wish).await;
+        let found = Finding { engine, call, statement, session: &mut session }.find(id, wish).await;
         call.count.phase(Phase::Plan, session.acquired().elapsed());
         match found {
             Ok(found) => return Ok((session, found)),
@@ -111,6 +111,72 @@ async fn begin(
     }
 }
 
+/// Has this server hold a session's snapshot as well, which another one holds: it then lives as long as either does.
+/// Answers when this one lets go of it.
+pub(super) async fn adopt(
+    engine: &Engine,
+    call: &Call,
+    id: Uuid,
+    snapshot: &SnapshotName,
+    live: Duration,
+    most: Duration,
+) -> Result<SystemTime, Error> {
+    let slot = engine.snapshots.reserve()?;
+    let mut session = import(engine, call, id, snapshot, None).await?;
+    let exported = async {
+        let exported = snapshot::export(&mut session, &call.stop).await?;
+        session.rename(&call.stop, &holder_name(id, &exported.name.id)).await?;
+        Ok(exported.name)
+    };
+    match exported.await {
+        Ok(name) => Ok(engine.snapshots.hold(id, session, name, slot, live, most)),
+        Err(error) => {
+            session.finish().await;
+            engine.database.close_idle_holders();
+            Err(error)
+        }
+    }
+}
+
+/// Begins a transaction in a session's snapshot: by the name that is known, or else by those that other servers have
+/// given it. On a connection for calls, under the name of what `reads`; without that, on one that can hold it.
+pub(super) async fn import(
+    engine: &Engine,
+    call: &Call,
+    id: Uuid,
+    snapshot: &SnapshotName,
+    reads: Option<&str>,
+) -> Result<Session, Error> {
+    let lost = match begin_in(engine, call, id, snapshot.clone(), reads).await {
+        Err(lost @ Error::SnapshotLost(_)) => lost,
+        begun => return begun,
+    };
+    let others = engine.database.control.named(&holder_prefix(id)).await.unwrap_or_default();
+    for other in others.into_iter().filter(|other| *other != snapshot.id) {
+        // It must see what the other one saw: a name alone proves nothing.
+        let other = SnapshotName { id: other, state: snapshot.state.clone() };
+        match begin_in(engine, call, id, other, reads).await {
+            Err(Error::SnapshotLost(_)) => {}
+            begun => return begun,
+        }
+    }
+    Err(engine.snapshots.ended_as(id).unwrap_or(lost))
+}
+
+async fn begin_in(
+    engine: &Engine,
+    call: &Call,
+    id: Uuid,
+    snapshot: SnapshotName,
+    reads: Option<&str>,
+) -> Result<Session, Error> {
+    let (database, stop) = (&engine.database, &call.stop);
+    match reads {
+        Some(name) => Session::begin_importing(database, stop, name, &snapshot).await,
+        None => Session::begin_holding(database, stop, &holder_prefix(id), Beginning::Imported(snapshot)).await,
+    }
+}
+
 /// A statement in a snapshot.
 pub(super) struct Finding<'a> {
     engine: &'a Engine,
@@ -120,8 +186,9 @@ pub(super) struct Finding<'a> {
 }
 
 impl Finding<'_> {
-    async fn find(&mut self, wish: &Wish) -> Result<Found, Error> {
+    async fn find(&mut self, id: Uuid, wish: &Wish) -> Result<Found, Error> {
         let exported = snapshot::export(self.session, &self.call.stop).await?;
+        self.session.rename(&self.call.stop, &holder_name(id, &exported.name.id)).await?;
         let (table, described, arguments) = match &self.statement.source {
             Source::Table(read) => {
                 let (table, described, arguments) = self.table(read).await?;
