@@ -59,6 +59,12 @@ impl Pair {
         Self::launch(database, &url, flags).await
     }
 
+    /// A second server of the same flags over another one's database.
+    pub(crate) async fn beside(database_url: &str, flags: &[&str]) -> Self {
+        let none = Postgres::shared().create_database().expect("a database");
+        Self::over(none, database_url, flags).await
+    }
+
     async fn launch(database: Database, database_url: &str, flags: &[&str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));

@@ -8,6 +8,7 @@
 //! - [`named_queries`]: their files changed while the server runs; estimates of plans
 //! - [`streams`]: batches, limits, the first-batch rule, millions of rows in constant memory
 //! - [`round_trips`]: how often the server talks to PostgreSQL for a call
+//! - [`resume`]: streams that are cut go on, every row once; tokens altered, foreign, outdated
 //! - [`strategies`]: cursor, portal and COPY give the same, and end alike
 //! - [`deadlines`]: in every phase, down to PostgreSQL
 //! - [`blocking`]: the blocking client gives what the asynchronous one does
@@ -31,6 +32,7 @@ mod documents;
 mod drain;
 mod faults;
 mod named_queries;
+mod resume;
 mod round_trips;
 mod stalls;
 mod statements;
