@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use rowstream_contract::rows::{Batch, Data};
 
-use crate::{Columns, Error, Header, Summary, events::Events};
+use crate::{Columns, Error, Header, ResumeToken, Summary, events::Events};
 
 /// The messages of a result in Arrow's IPC format, for those who pass them on: into a file, a pipe, or to another
 /// Arrow implementation.
@@ -63,6 +63,18 @@ impl ArrowIpcStream {
     #[must_use]
     pub fn bytes_received(&self) -> u64 {
         self.events.tally.bytes
+    }
+
+    /// How often the stream has gone on where it was cut ([`Call::resume`](crate::Call::resume)).
+    #[must_use]
+    pub fn resumed(&self) -> u32 {
+        self.events.resumed()
+    }
+
+    /// The row boundary behind the messages given out so far; `None` if the stream cannot be resumed there.
+    #[must_use]
+    pub fn resume_token(&self) -> Option<&ResumeToken> {
+        self.events.resume_token()
     }
 
     /// The server's account of the whole; set once the stream has ended without an error.

@@ -13,8 +13,13 @@ use crate::Compression;
 #[cfg(feature = "arrow")]
 use crate::RecordBatchStream;
 use crate::{
-    ArrowIpcStream, ArrowOptions, Client, Columns, Description, Encoding, Error, Row, RowBatch, RowStream, Strategy,
-    Value, client::Service, deadline::Deadline, events::Events, fanout::OneRow,
+    ArrowIpcStream, ArrowOptions, Client, Columns, Description, Encoding, Error, ResumeToken, RetryPolicy, Row,
+    RowBatch, RowStream, Strategy, Value,
+    client::Service,
+    deadline::Deadline,
+    events::Events,
+    fanout::OneRow,
+    resume::{Messages, Piece, Reopen, default_policy},
 };
 
 /// The request's metadata that asks for gRPC's compression; `grpc-accept-encoding` alone turns nothing on.
@@ -41,6 +46,10 @@ struct Options {
     query_id: String,
     strategy: Strategy,
     arrow: ArrowOptions,
+    resume_key: Vec<String>,
+    resume_from: Option<ResumeToken>,
+    /// `None`: the default.
+    resume: Option<RetryPolicy>,
     #[cfg(feature = "compression")]
     compression: Option<Compression>,
 }
@@ -120,6 +129,34 @@ impl Call {
         self
     }
 
+    /// Columns by which the stream can be resumed: together they tell every row from every other, and rows come in
+    /// their order, ascending, NULLs last. For a table, `["*"]` is its primary key; one that is read in the order of
+    /// its primary key needs none. Two rows that agree in all of them fail with INVALID_ARGUMENT, reason
+    /// RESUME_KEY_NOT_UNIQUE. Default: none.
+    ///
+    /// Such a stream goes on by itself when its connection or its server is lost, and on another server if there is
+    /// one; each row is given out once. What is read after an interruption is the database's state then.
+    /// [`query_row`](Self::query_row) ignores it, as do calls of a fan-out, which are made again as a whole.
+    pub fn resume_key(mut self, columns: impl IntoIterator<Item: Into<String>>) -> Self {
+        self.options.resume_key = columns.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Goes on behind the row boundary of a token: of [`RowStream::resume_token`], or of [`Error::resume_token`]. The
+    /// call must be the same as the one that it comes from, but for deadline, query id, strategy and sizes of batches.
+    pub fn resume_from(mut self, token: ResumeToken) -> Self {
+        self.options.resume_from = Some(token);
+        self
+    }
+
+    /// How streams that can be resumed are: how often in a row, and after what waits. A failure is healed so whose
+    /// code is the policy's, and a stream that was cut off; never a change of the columns. Default: UNAVAILABLE and
+    /// ABORTED, 8 times in a row. [`RetryPolicy::none`] turns it off.
+    pub fn resume(mut self, policy: RetryPolicy) -> Self {
+        self.options.resume = Some(policy);
+        self
+    }
+
     /// Lets gRPC compress the answer's messages. Pays where the network is slower than compressing is; in Arrow,
     /// [`ArrowOptions::compression`] does the same for less. Default: no.
     #[cfg(feature = "compression")]
@@ -160,22 +197,45 @@ impl Call {
 
     async fn events(&self, client: &Client, encoding: Encoding) -> Result<Events, Error> {
         let deadline = client.deadline(self.options.deadline);
+        let piece = self.piece(client, encoding, &deadline, self.options.resume_from.clone()).await?;
+        let policy = self.options.resume.clone().unwrap_or_else(default_policy);
+        let reopen = || -> Reopen {
+            let again = (self.clone(), client.clone());
+            Box::new(move |token| {
+                let (call, client) = again.clone();
+                Box::pin(async move { call.piece(&client, encoding, &deadline, Some(token)).await })
+            })
+        };
+        let from = self.options.resume_from.as_ref();
+        Events::begin(piece, deadline, client.scope().cloned(), policy, reopen, from)
+    }
+
+    /// One attempt, from that boundary on.
+    async fn piece(
+        &self,
+        client: &Client,
+        encoding: Encoding,
+        deadline: &Deadline,
+        token: Option<ResumeToken>,
+    ) -> Result<Piece, Error> {
         let request = StreamQueryRequest {
             statement: Some(self.statement.clone()),
             encoding: encoding.into_wire(),
             max_rows: self.options.max_rows.try_into().unwrap_or(i64::MAX),
             max_batch_rows: self.options.max_batch_rows.try_into().unwrap_or(i32::MAX),
             max_batch_bytes: self.options.max_batch_bytes.try_into().unwrap_or(i32::MAX),
+            resume_key: self.options.resume_key.clone(),
+            resume_token: token.map(|token| token.as_bytes().to_vec()).unwrap_or_default(),
             query_id: self.options.query_id.clone(),
             strategy: self.options.strategy.into_wire(),
             arrow: (encoding == Encoding::Arrow).then(|| self.options.arrow.into_wire()),
         };
         let send = |channel| {
-            let (mut service, request) = self.prepare(client, channel, &deadline, request.clone());
+            let (mut service, request) = self.prepare(client, channel, deadline, request.clone());
             async move { service.stream_query(request).await }
         };
-        let (response, lease) = client.attempt(&deadline, send).await?;
-        Events::open(response.into_inner(), encoding, deadline, lease, client.scope().cloned()).await
+        let (response, lease) = client.attempt(deadline, send).await?;
+        Piece::open(Messages::new(response.into_inner()), encoding, deadline, lease).await
     }
 
     /// The service over a connection, and a request, both with the compression that the call asks for.

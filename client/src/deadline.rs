@@ -88,7 +88,7 @@ impl Deadline {
     }
 
     pub(crate) fn exceeded(&self) -> Error {
-        Error::DeadlineExceeded { timeout: self.timeout.unwrap_or_default() }
+        Error::DeadlineExceeded { timeout: self.timeout.unwrap_or_default(), resume_token: None }
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use rowstream_contract::v1;
 use serde::{Serialize, Serializer};
 
-use crate::{Column, Columns, Encoding, Error, Strategy, Value};
+use crate::{Column, Columns, Encoding, Error, ResumeGuarantee, Strategy, Value};
 
 /// What a stream begins with.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub struct Header {
     pub strategy: Option<Strategy>,
     /// Why it reads in this way, in one sentence for people; may be empty.
     pub strategy_reason: String,
+    /// What the stream's resume tokens promise.
+    pub resume_guarantee: ResumeGuarantee,
 }
 
 impl TryFrom<v1::Header> for Header {
@@ -39,6 +41,7 @@ impl TryFrom<v1::Header> for Header {
             encoding,
             strategy: Strategy::used(header.strategy),
             strategy_reason: header.strategy_reason,
+            resume_guarantee: ResumeGuarantee::from_wire(header.resume_guarantee),
         })
     }
 }

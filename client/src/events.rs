@@ -13,15 +13,21 @@ use rowstream_contract::{
     v1::{StreamQueryResponse, stream_query_response::Event},
 };
 use tokio::time::Sleep;
-use tokio_stream::Stream as _;
-use tonic::Streaming;
 
-use crate::{Encoding, Error, Header, Summary, channel::Lease, deadline::Deadline, integrity::Tally, scope::Scope};
+use crate::{
+    Error, Header, ResumeToken, Summary,
+    channel::Lease,
+    deadline::Deadline,
+    integrity::Tally,
+    resume::{Messages, Piece, Reopen, Resumption},
+    retry::RetryPolicy,
+    scope::Scope,
+};
 
 /// A stream after its header.
 #[derive(Debug)]
 pub(crate) struct Events {
-    messages: Streaming<StreamQueryResponse>,
+    messages: Messages,
     endpoint: Arc<str>,
     /// The stream is load of its connection until it has ended.
     lease: Option<Lease>,
@@ -32,7 +38,15 @@ pub(crate) struct Events {
     pub(crate) header: Header,
     /// The schema's message, of a stream in Arrow.
     pub(crate) arrow_schema: Bytes,
+    /// Of all pieces.
     pub(crate) tally: Tally,
+    /// Of this piece.
+    piece: Tally,
+    /// The boundary behind what has been given out.
+    token: Option<ResumeToken>,
+    resumption: Option<Resumption>,
+    /// False until a stream that began at a token has told by its first batch which row that is.
+    knows_first_row: bool,
     state: State,
 }
 
@@ -49,52 +63,48 @@ enum State {
 }
 
 impl Events {
-    /// Waits for the header, which must be of the encoding that was asked for.
-    pub(crate) async fn open(
-        mut messages: Streaming<StreamQueryResponse>,
-        encoding: Encoding,
+    /// A stream that begins with this piece. `reopen` is how it goes on under the policy where it is cut, if it can;
+    /// `from`, where it began itself.
+    pub(crate) fn begin(
+        piece: Piece,
         deadline: Deadline,
-        mut lease: Lease,
         scope: Option<Arc<Scope>>,
+        policy: RetryPolicy,
+        reopen: impl FnOnce() -> Reopen,
+        from: Option<&ResumeToken>,
     ) -> Result<Self, Error> {
-        match Self::read_header(&mut messages, encoding, &deadline, &lease).await {
-            Ok((header, arrow_schema)) => {
-                lease.first_message();
-                if scope.as_ref().is_some_and(|scope| !scope.first_message()) {
-                    return Err(Error::Superseded);
-                }
-                let (timer, tally, endpoint) = (deadline.timer(), Tally::default(), lease.endpoint().clone());
-                let (lease, state) = (Some(lease), State::Rows);
-                Ok(Self { messages, endpoint, lease, scope, deadline, timer, header, arrow_schema, tally, state })
-            }
-            Err(error) => {
-                lease.failed(&error);
-                Err(error)
-            }
+        if scope.as_ref().is_some_and(|scope| !scope.first_message()) {
+            return Err(Error::Superseded);
         }
+        let Piece { messages, lease, header, arrow_schema, token } = piece;
+        // In a fan-out the whole call is made again instead.
+        let resumption = (token.is_some() && scope.is_none()).then(|| Resumption::new(policy, reopen()));
+        Ok(Self {
+            messages,
+            endpoint: lease.endpoint().clone(),
+            lease: Some(lease),
+            scope,
+            timer: deadline.timer(),
+            deadline,
+            header,
+            arrow_schema,
+            tally: Tally::default(),
+            piece: Tally::default(),
+            token,
+            resumption,
+            knows_first_row: from.is_none(),
+            state: State::Rows,
+        })
     }
 
-    async fn read_header(
-        messages: &mut Streaming<StreamQueryResponse>,
-        encoding: Encoding,
-        deadline: &Deadline,
-        lease: &Lease,
-    ) -> Result<(Header, Bytes), Error> {
-        let first = deadline.run(lease.endpoint(), messages.message()).await?;
-        let mut header = match first.map(|message| message.event) {
-            Some(Some(Event::Header(header))) => header,
-            None => return Err(Error::Truncated { rows: 0 }),
-            Some(_) => return Err(Error::protocol("the stream does not begin with a header")),
-        };
-        let arrow_schema = std::mem::take(&mut header.arrow_schema);
-        let header = Header::try_from(header)?;
-        match (encoding, header.encoding) {
-            (Encoding::Arrow, Encoding::Rows) => {
-                Err(Error::protocol("Arrow was asked for, and rows come: does the server know Arrow?"))
-            }
-            (Encoding::Rows, Encoding::Arrow) => Err(Error::protocol("rows were asked for, and Arrow comes")),
-            _ => Ok((header, arrow_schema)),
-        }
+    /// How often it has gone on where it was cut.
+    pub(crate) fn resumed(&self) -> u32 {
+        self.resumption.as_ref().map_or(0, |resumption| resumption.resumed)
+    }
+
+    /// The boundary behind what has been given out.
+    pub(crate) fn resume_token(&self) -> Option<&ResumeToken> {
+        self.token.as_ref()
     }
 
     /// The server's account of the whole; set once the stream has ended without an error.
@@ -110,21 +120,62 @@ impl Events {
     pub(crate) fn poll_batch<T>(
         &mut self,
         cx: &mut Context<'_>,
-        decode: impl FnMut(&Header, &Batch, u64) -> Result<(T, usize), Error>,
+        mut decode: impl FnMut(&Header, &Batch, u64) -> Result<(T, usize), Error>,
     ) -> Poll<Result<Option<T>, Error>> {
-        if let State::Complete(_) | State::Failed = self.state {
-            return Poll::Ready(Ok(None));
-        }
-        let outcome = ready!(self.poll_events(cx, decode));
-        match &outcome {
-            Ok(Some(_)) => {}
-            Ok(None) => self.lease = None,
-            Err(error) => {
-                self.lease.take().into_iter().for_each(|mut lease| lease.failed(error));
-                self.state = State::Failed;
+        loop {
+            if let State::Complete(_) | State::Failed = self.state {
+                return Poll::Ready(Ok(None));
+            }
+            let outcome = match self.poll_resumption(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) => ready!(self.poll_events(cx, &mut decode)),
+                Poll::Ready(Err(error)) => Err(error),
+            };
+            match outcome {
+                Ok(Some(batch)) => {
+                    self.resumption.iter_mut().for_each(Resumption::progressed);
+                    return Poll::Ready(Ok(Some(batch)));
+                }
+                Ok(None) => {
+                    self.lease = None;
+                    return Poll::Ready(Ok(None));
+                }
+                Err(error) => {
+                    self.lease.take().into_iter().for_each(|mut lease| lease.failed(&error));
+                    if !self.goes_on_after(&error) {
+                        self.state = State::Failed;
+                        return Poll::Ready(Err(error.with_resume_token(self.token.clone())));
+                    }
+                }
             }
         }
-        Poll::Ready(outcome)
+    }
+
+    /// Whether the stream will go on behind what has been given out.
+    fn goes_on_after(&mut self, error: &Error) -> bool {
+        let (Some(resumption), Some(token)) = (&mut self.resumption, &self.token) else { return false };
+        resumption.begin(error, token, &self.deadline)
+    }
+
+    /// Ready once there is a piece to read.
+    fn poll_resumption(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        match self.resumption.as_mut().and_then(|resumption| resumption.poll(cx)) {
+            None => Poll::Ready(Ok(())),
+            Some(piece) => Poll::Ready(self.go_on(ready!(piece)?)),
+        }
+    }
+
+    /// Takes the next piece, which must be of the same columns.
+    fn go_on(&mut self, piece: Piece) -> Result<(), Error> {
+        let Piece { messages, lease, header, arrow_schema, .. } = piece;
+        if header.columns != self.header.columns || arrow_schema != self.arrow_schema {
+            return Err(Error::protocol("a stream goes on with other columns than it began with"));
+        }
+        self.endpoint = lease.endpoint().clone();
+        (self.messages, self.lease, self.state) = (messages, Some(lease), State::Rows);
+        self.header = Header { columns: self.header.columns.clone(), ..header };
+        self.piece = self.tally.next_piece();
+        Ok(())
     }
 
     fn poll_events<T>(
@@ -136,7 +187,7 @@ impl Events {
             if self.deadline.has_passed() {
                 return Poll::Ready(Err(self.deadline.exceeded()));
             }
-            let Poll::Ready(message) = Pin::new(&mut self.messages).poll_next(cx) else {
+            let Poll::Ready(message) = self.messages.poll(cx) else {
                 return match &mut self.timer {
                     Some(timer) => timer.as_mut().poll(cx).map(|()| Err(self.deadline.exceeded())),
                     None => Poll::Pending,
@@ -145,7 +196,7 @@ impl Events {
             match message {
                 None => return Poll::Ready(self.finish().map(|()| None)),
                 Some(Err(status)) => return Poll::Ready(Err(self.deadline.error(status, &self.endpoint))),
-                Some(Ok(message)) => match self.accept(message.event, &mut decode) {
+                Some(Ok(message)) => match self.accept(message, &mut decode) {
                     Ok(None) => {}
                     outcome => return Poll::Ready(outcome),
                 },
@@ -156,14 +207,19 @@ impl Events {
     /// Takes one event: a batch is passed on, a summary is checked and kept.
     fn accept<T>(
         &mut self,
-        event: Option<Event>,
+        message: StreamQueryResponse,
         decode: impl FnOnce(&Header, &Batch, u64) -> Result<(T, usize), Error>,
     ) -> Result<Option<T>, Error> {
+        let StreamQueryResponse { event, resume_token } = message;
         match (&self.state, event) {
-            (State::Rows, Some(Event::Batch(batch))) => self.accept_batch(&batch, decode).map(Some),
+            (State::Rows, Some(Event::Batch(batch))) => {
+                let decoded = self.accept_batch(&batch, decode)?;
+                self.token = ResumeToken::given(resume_token);
+                Ok(Some(decoded))
+            }
             (State::Rows, Some(Event::Summary(summary))) => {
-                self.tally.check(&summary)?;
-                self.state = State::Summary(Summary::try_from(summary)?);
+                self.piece.check(&summary)?;
+                self.state = State::Summary(self.tally.whole(Summary::try_from(summary)?));
                 Ok(None)
             }
             (State::Rows, Some(Event::Header(_))) => Err(Error::protocol("a second header")),
@@ -180,7 +236,12 @@ impl Events {
         if let Some(scope) = self.scope.take() {
             scope.rows();
         }
-        let (decoded, rows) = decode(&self.header, batch, self.tally.rows)?;
+        let first_row = u64::try_from(batch.first_row).map_err(|_| Error::protocol("a batch begins before row 0"))?;
+        if !std::mem::replace(&mut self.knows_first_row, true) {
+            (self.tally.first_row, self.piece.first_row) = (first_row, first_row);
+        }
+        let (decoded, rows) = decode(&self.header, batch, first_row)?;
+        self.piece.add(batch.data.bytes(), rows, batch.row_count, batch.first_row)?;
         self.tally.add(batch.data.bytes(), rows, batch.row_count, batch.first_row)?;
         Ok(decoded)
     }
@@ -189,7 +250,7 @@ impl Events {
     fn finish(&mut self) -> Result<(), Error> {
         match std::mem::replace(&mut self.state, State::Failed) {
             State::Summary(summary) => self.state = State::Complete(summary),
-            _ => return Err(Error::Truncated { rows: self.tally.rows }),
+            _ => return Err(Error::Truncated { rows: self.tally.rows, resume_token: None }),
         }
         Ok(())
     }

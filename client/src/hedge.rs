@@ -294,7 +294,7 @@ mod tests {
     }
 
     fn failed() -> Result<usize, Error> {
-        Err(Error::Truncated { rows: 0 })
+        Err(Error::Truncated { rows: 0, resume_token: None })
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,11 +2,13 @@
 
 use rowstream_contract::v1;
 
-use crate::Error;
+use crate::{Error, Summary};
 
 /// Rows, bytes and CRC-32C of what has arrived so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
+    /// The number of the first row.
+    pub(crate) first_row: u64,
     pub(crate) rows: u64,
     pub(crate) bytes: u64,
     checksum: u32,
@@ -19,13 +21,24 @@ impl Tally {
         if u64::try_from(row_count) != Ok(rows) || rows == 0 {
             return Err(Error::protocol(format!("a batch of {rows} rows says that it has {row_count}")));
         }
-        if u64::try_from(first_row) != Ok(self.rows) {
-            return Err(Error::protocol(format!("a batch begins at row {first_row} after {} rows", self.rows)));
+        if u64::try_from(first_row) != Ok(self.first_row + self.rows) {
+            let expected = self.first_row + self.rows;
+            return Err(Error::protocol(format!("a batch begins at row {first_row}, where {expected} comes next")));
         }
         self.rows += rows;
         self.bytes += body.len() as u64;
         self.checksum = crc32c::crc32c_append(self.checksum, body);
         Ok(())
+    }
+
+    /// An empty one for what comes next.
+    pub(crate) fn next_piece(&self) -> Self {
+        Self { first_row: self.first_row + self.rows, ..Self::default() }
+    }
+
+    /// The server's account of the last piece as one of all of them.
+    pub(crate) fn whole(&self, last: Summary) -> Summary {
+        Summary { row_count: self.rows, byte_count: self.bytes, checksum: self.checksum, ..last }
     }
 
     /// The summary of what was counted.

@@ -28,7 +28,8 @@
 //! at once go through [`fanout`], which limits them, and makes failed attempts again.
 //!
 //! Outside of a fan-out a call that failed is reported once, with what the server said about trying again
-//! ([`ServerError::retry_delay`]).
+//! ([`ServerError::retry_delay`]). A stream that has an order to go by goes on by itself where it was cut
+//! ([`Call::resume_key`]).
 //!
 //! Tests of code that uses this crate need no PostgreSQL: the feature `testing` adds a server of scripted answers,
 //! module `testing`.
@@ -56,6 +57,7 @@ mod hedge;
 mod integrity;
 mod limiter;
 mod options;
+mod resume;
 mod retry;
 mod scope;
 pub mod sink;
@@ -82,6 +84,8 @@ pub use health::Health;
 #[cfg(feature = "compression")]
 pub use options::Compression;
 pub use options::{ArrowCompression, ArrowOptions, Encoding, Strategy};
+pub use resume::{ResumeGuarantee, ResumeToken};
+pub use retry::RetryPolicy;
 pub use rowstream_contract::reason::Reason;
 pub use stream::RowStream;
 pub use table::{Table, TableKind, TableRead};

@@ -8,7 +8,7 @@ use std::{
 use rowstream_contract::rows::{Batch, Data};
 use tokio_stream::Stream;
 
-use crate::{Columns, Error, Header, Row, RowBatch, Summary, decode::Rows, events::Events};
+use crate::{Columns, Error, Header, ResumeToken, Row, RowBatch, Summary, decode::Rows, events::Events};
 
 /// The rows of a call, as they arrive.
 ///
@@ -56,6 +56,18 @@ impl RowStream {
     #[must_use]
     pub fn bytes_received(&self) -> u64 {
         self.events.tally.bytes
+    }
+
+    /// How often the stream has gone on where it was cut ([`Call::resume`](crate::Call::resume)).
+    #[must_use]
+    pub fn resumed(&self) -> u32 {
+        self.events.resumed()
+    }
+
+    /// The row boundary behind the batches given out so far; `None` if the stream cannot be resumed there.
+    #[must_use]
+    pub fn resume_token(&self) -> Option<&ResumeToken> {
+        self.events.resume_token()
     }
 
     /// The server's account of the whole; set once the stream has ended without an error.

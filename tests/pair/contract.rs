@@ -114,7 +114,7 @@ proptest! {
     #[test]
     fn inside_the_messages_that_carry_them_they_are_the_same_too(batch in batch(), row in row()) {
         let event = Some(reference::stream_query_response::Event::Batch(batch));
-        let stream = reference::StreamQueryResponse { event, resume_token: Vec::new().into() }.encode_to_vec();
+        let stream = reference::StreamQueryResponse { event, resume_token: Vec::new() }.encode_to_vec();
         prop_assert_eq!(through::<StreamQueryResponse>(&stream), stream);
         let answer = reference::QueryRowResponse { query_id: "q".to_owned(), columns: vec![], row: Some(row) };
         let answer = answer.encode_to_vec();

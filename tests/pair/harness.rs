@@ -60,10 +60,10 @@ impl Pair {
         Self::launch(database, &url, flags).await
     }
 
-    /// One more server over a database that is there.
-    pub(crate) async fn beside(database: Database, flags: &[&str]) -> Self {
-        let url = database.url();
-        Self::launch(database, &url, flags).await
+    /// A second server of the same flags over another one's database.
+    pub(crate) async fn beside(database_url: &str, flags: &[&str]) -> Self {
+        let none = Postgres::shared().create_database().expect("a database");
+        Self::over(none, database_url, flags).await
     }
 
     async fn launch(database: Database, database_url: &str, flags: &[&str]) -> Self {

@@ -10,6 +10,7 @@
 //! - [`read_sessions`]: one snapshot in many parts: complete and disjoint whatever is written meanwhile; how sessions end
 //! - [`read_sessions_random`]: the same for random tables, types, skews and writers
 //! - [`round_trips`]: how often the server talks to PostgreSQL for a call
+//! - [`resume`]: streams that are cut go on, every row once; tokens altered, foreign, outdated
 //! - [`strategies`]: cursor, portal and COPY give the same, and end alike
 //! - [`deadlines`]: in every phase, down to PostgreSQL
 //! - [`blocking`]: the blocking client gives what the asynchronous one does
@@ -35,6 +36,7 @@ mod faults;
 mod named_queries;
 mod read_sessions;
 mod read_sessions_random;
+mod resume;
 mod round_trips;
 mod stalls;
 mod statements;

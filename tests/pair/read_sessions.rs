@@ -481,9 +481,8 @@ async fn any_server_with_the_same_keys_serves_the_partitions_of_another() {
     let flags = ["--tables", "public.*", "--token-keys", keys.to_str().expect("UTF-8")];
     let first = Pair::without_sql(&flags).await;
     first.psql(TABLE);
-    let database = rowstream_testkit::Postgres::shared().database(first.database.name());
-    let second = Pair::beside(database, &flags).await;
-    let stranger = Pair::beside(rowstream_testkit::Postgres::shared().database(first.database.name()), &OPEN).await;
+    let second = Pair::beside(&first.database.url(), &flags).await;
+    let stranger = Pair::beside(&first.database.url(), &OPEN).await;
     let session = create(&mut first.raw_sessions(), wish(table("t"), 4, PartitionStrategy::Unspecified)).await;
     let before = expected(&first, &session, "SELECT id, v FROM t");
     first.psql(CHANGES);
@@ -501,46 +500,37 @@ async fn any_server_with_the_same_keys_serves_the_partitions_of_another() {
     first.stop().await;
 }
 
-/// Servers over one database with the same keys; the last one to be dropped drops the database.
-async fn replicas(count: usize, flags: &[&str]) -> Vec<Pair> {
+#[tokio::test]
+async fn a_snapshot_that_a_second_server_holds_outlives_the_first_and_serves_a_third() {
     let folder = tempfile::tempdir().expect("a folder");
     let keys = folder.path().join("keys");
     std::fs::write(&keys, "a5".repeat(32)).expect("written");
-    let flags = [&["--token-keys", keys.to_str().expect("UTF-8")], flags].concat();
+    let flags = ["--tables", "public.*", "--token-keys", keys.to_str().expect("UTF-8")];
     let first = Pair::without_sql(&flags).await;
-    let name = first.database.name().to_owned();
-    let mut all = vec![first];
-    while all.len() < count {
-        all.push(Pair::beside(rowstream_testkit::Postgres::shared().database(&name), &flags).await);
-    }
-    all
-}
-
-#[tokio::test]
-async fn a_snapshot_that_a_second_server_holds_outlives_the_first_and_serves_a_third() {
-    let mut servers = replicas(3, &OPEN).await;
-    servers[0].psql(TABLE);
-    let session = create(&mut servers[0].raw_sessions(), wish(table("t"), 4, PartitionStrategy::Unspecified)).await;
-    let before = expected(&servers[0], &session, "SELECT id, v FROM t");
+    first.psql(TABLE);
+    let servers =
+        [Pair::beside(&first.database.url(), &flags).await, Pair::beside(&first.database.url(), &flags).await];
+    let session = create(&mut first.raw_sessions(), wish(table("t"), 4, PartitionStrategy::Unspecified)).await;
+    let before = expected(&first, &session, "SELECT id, v FROM t");
     let renew = RenewReadSessionRequest { session_id: session.session_id.clone(), time_to_live: live(60_000) };
     servers[1].raw_sessions().renew_read_session(renew.clone()).await.expect("held twice");
-    servers[1].psql(CHANGES);
-    // The first one ends without its database: the others are still on it.
-    let Pair { database, shutdown, .. } = servers.remove(0);
-    shutdown.cancel();
-    let holders = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'rowstream session %' AND datname = current_database()";
-    eventually("the first holder is gone", PATIENCE, async || database.psql(holders).expect("psql") == "1").await;
+    first.psql(CHANGES);
+    first.shutdown.cancel();
+    let holders = "SELECT count(*) FROM pg_stat_activity
+        WHERE application_name LIKE 'rowstream session %' AND datname = current_database()";
+    eventually("the first holder is gone", PATIENCE, async || first.psql(holders) == "1").await;
     for server in &servers {
         assert_eq!(all(&mut server.raw_sessions(), &session).await, before);
     }
     assert!(servers[1].raw_sessions().renew_read_session(renew).await.is_ok());
     // Rewritten, the table would be empty in the snapshot.
-    servers[0].psql("TRUNCATE t");
+    first.psql("TRUNCATE t");
     let status = part(&mut servers[0].raw_sessions(), read(&session.partitions[0].token)).await.expect_err("rewritten");
     assert_eq!((status.code(), reason(&status).as_str()), (Code::Aborted, "SCHEMA_CHANGED"));
     for server in servers {
-        server.shutdown.cancel();
+        server.stop().await;
     }
+    first.stop().await;
 }
 
 #[tokio::test]

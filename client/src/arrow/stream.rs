@@ -10,7 +10,7 @@ use arrow_schema::SchemaRef;
 use tokio_stream::Stream;
 
 use super::Decoder;
-use crate::{Columns, Error, Header, Summary, arrow_ipc::message, events::Events};
+use crate::{Columns, Error, Header, ResumeToken, Summary, arrow_ipc::message, events::Events};
 
 /// A result as Arrow record batches, as they arrive; a [`Stream`] of them too.
 ///
@@ -66,6 +66,18 @@ impl RecordBatchStream {
     #[must_use]
     pub fn bytes_received(&self) -> u64 {
         self.events.tally.bytes
+    }
+
+    /// How often the stream has gone on where it was cut ([`Call::resume`](crate::Call::resume)).
+    #[must_use]
+    pub fn resumed(&self) -> u32 {
+        self.events.resumed()
+    }
+
+    /// The row boundary behind the batches given out so far; `None` if the stream cannot be resumed there.
+    #[must_use]
+    pub fn resume_token(&self) -> Option<&ResumeToken> {
+        self.events.resume_token()
     }
 
     /// The server's account of the whole; set once the stream has ended without an error.

@@ -4,7 +4,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 
 use super::runtime::Runtime;
-use crate::{Columns, Error, Header, Summary};
+use crate::{Columns, Error, Header, ResumeToken, Summary};
 
 /// As [`crate::RecordBatchStream`]: a result as Arrow record batches, as an [`Iterator`].
 ///
@@ -55,6 +55,18 @@ impl RecordBatchStream {
     #[must_use]
     pub fn bytes_received(&self) -> u64 {
         self.inner.bytes_received()
+    }
+
+    /// How often the stream has gone on where it was cut ([`Call::resume`](super::Call::resume)).
+    #[must_use]
+    pub fn resumed(&self) -> u32 {
+        self.inner.resumed()
+    }
+
+    /// The row boundary behind the batches given out so far; `None` if the stream cannot be resumed there.
+    #[must_use]
+    pub fn resume_token(&self) -> Option<&ResumeToken> {
+        self.inner.resume_token()
     }
 
     /// The server's account of the whole; set once the stream has ended without an error.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::runtime::Runtime;
-use crate::{Columns, Error, Header, Summary};
+use crate::{Columns, Error, Header, ResumeToken, Summary};
 
 /// As [`crate::ArrowIpcStream`]: the messages of a result in Arrow's IPC format, as an [`Iterator`].
 ///
@@ -54,6 +54,18 @@ impl ArrowIpcStream {
     #[must_use]
     pub fn bytes_received(&self) -> u64 {
         self.inner.bytes_received()
+    }
+
+    /// How often the stream has gone on where it was cut ([`Call::resume`](super::Call::resume)).
+    #[must_use]
+    pub fn resumed(&self) -> u32 {
+        self.inner.resumed()
+    }
+
+    /// The row boundary behind the messages given out so far; `None` if the stream cannot be resumed there.
+    #[must_use]
+    pub fn resume_token(&self) -> Option<&ResumeToken> {
+        self.inner.resume_token()
     }
 
     /// The server's account of the whole; set once the stream has ended without an error.

@@ -7,7 +7,7 @@ use super::RecordBatchStream;
 use super::{ArrowIpcStream, RowStream, runtime::Runtime};
 #[cfg(feature = "compression")]
 use crate::Compression;
-use crate::{ArrowOptions, Description, Error, Row, Strategy, Value, fanout::OneRow};
+use crate::{ArrowOptions, Description, Error, ResumeToken, RetryPolicy, Row, Strategy, Value, fanout::OneRow};
 
 /// A statement and how to run it; made by [`Client::query`](super::Client::query) and
 /// [`Client::sql`](super::Client::sql). Can be cloned and sent many times.
@@ -73,6 +73,21 @@ impl Call {
     /// As [`crate::Call::arrow_options`]: what becomes of values in Arrow.
     pub fn arrow_options(self, options: ArrowOptions) -> Self {
         self.with(|call| call.arrow_options(options))
+    }
+
+    /// As [`crate::Call::resume_key`]: columns by which the stream can be resumed.
+    pub fn resume_key(self, columns: impl IntoIterator<Item: Into<String>>) -> Self {
+        self.with(|call| call.resume_key(columns))
+    }
+
+    /// As [`crate::Call::resume_from`]: goes on behind the row boundary of a token.
+    pub fn resume_from(self, token: ResumeToken) -> Self {
+        self.with(|call| call.resume_from(token))
+    }
+
+    /// As [`crate::Call::resume`]: how often streams are resumed in a row, and after what waits.
+    pub fn resume(self, policy: RetryPolicy) -> Self {
+        self.with(|call| call.resume(policy))
     }
 
     /// As [`crate::Call::compression`]: lets gRPC compress the answer's messages. Default: no.

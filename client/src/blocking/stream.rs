@@ -3,7 +3,7 @@
 use tokio_stream::StreamExt as _;
 
 use super::runtime::Runtime;
-use crate::{Columns, Error, Header, Row, RowBatch, Summary};
+use crate::{Columns, Error, Header, ResumeToken, Row, RowBatch, Summary};
 
 /// The rows of a call, as they arrive.
 ///
@@ -52,6 +52,18 @@ impl RowStream {
     #[must_use]
     pub fn bytes_received(&self) -> u64 {
         self.inner.bytes_received()
+    }
+
+    /// How often the stream has gone on where it was cut ([`Call::resume`](super::Call::resume)).
+    #[must_use]
+    pub fn resumed(&self) -> u32 {
+        self.inner.resumed()
+    }
+
+    /// The row boundary behind the batches given out so far; `None` if the stream cannot be resumed there.
+    #[must_use]
+    pub fn resume_token(&self) -> Option<&ResumeToken> {
+        self.inner.resume_token()
     }
 
     /// The server's account of the whole; set once the stream has ended without an error.

@@ -132,7 +132,7 @@ impl Place {
     }
 
     fn no_connection(&self, cause: Cause) -> Error {
-        Error::Connect { endpoint: self.target.name.to_string(), source: Box::new(cause) }
+        Error::Connect { endpoint: self.target.name.to_string(), source: Box::new(cause), resume_token: None }
     }
 }
 

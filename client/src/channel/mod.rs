@@ -234,7 +234,7 @@ impl Inner {
     fn nowhere(&self) -> Error {
         let unknown = || ("".into(), connection::Cause::new(std::io::Error::other("no address is known")));
         let (endpoint, cause) = lock(&self.names).failure().unwrap_or_else(unknown);
-        Error::Connect { endpoint: endpoint.to_string(), source: Box::new(cause) }
+        Error::Connect { endpoint: endpoint.to_string(), source: Box::new(cause), resume_token: None }
     }
 }
 

@@ -157,5 +157,5 @@ async fn copy_batches(
 }
 
 fn complete(summary: Option<&Summary>, rows: u64) -> Result<Summary, Failure> {
-    summary.cloned().ok_or_else(|| Error::Truncated { rows }.into())
+    summary.cloned().ok_or_else(|| Error::Truncated { rows, resume_token: None }.into())
 }

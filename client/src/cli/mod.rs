@@ -131,7 +131,9 @@ async fn dispatch(connection: Connection, mut command: Command) -> Result<(), Fa
 /// Bounds the calls that have no deadline of the caller's own.
 async fn within(deadline: Option<Duration>, work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let Some(timeout) = deadline else { return work.await };
-    tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| Err(Error::DeadlineExceeded { timeout }.into()))
+    tokio::time::timeout(timeout, work)
+        .await
+        .unwrap_or_else(|_| Err(Error::DeadlineExceeded { timeout, resume_token: None }.into()))
 }
 
 fn connect(connection: &Connection, connections: usize) -> Result<Client, Failure> {

@@ -14,8 +14,8 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Connect { endpoint, source } => Some(connect_hint(endpoint, source.as_ref())),
-            Self::Transport { endpoint, source } => Some(transport_hint(endpoint, source.as_ref())),
+            Self::Connect { endpoint, source, .. } => Some(connect_hint(endpoint, source.as_ref())),
+            Self::Transport { endpoint, source, .. } => Some(transport_hint(endpoint, source.as_ref())),
             Self::Status(status) => server_hint(status),
             Self::DeadlineExceeded { .. } => Some("give it a longer deadline, or ask for less".to_owned()),
             Self::Truncated { .. } | Self::Checksum { .. } => {

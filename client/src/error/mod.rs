@@ -11,7 +11,7 @@ use tonic::{Code, ConnectError, Status, TimeoutExpired};
 
 pub(crate) use self::server::Pushback;
 pub use self::server::ServerError;
-use crate::decode::DecodeError;
+use crate::{ResumeToken, decode::DecodeError};
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -48,6 +48,8 @@ pub enum Error {
         endpoint: String,
         /// The failure, down to the operating system's.
         source: BoxError,
+        /// Where the call can be gone on with, if it is a stream that can be.
+        resume_token: Option<ResumeToken>,
     },
     /// The connection broke, or the other side does not speak HTTP/2, or not as the endpoint says: with TLS or without.
     #[error("the connection to {endpoint} failed: {}", root(.source.as_ref()))]
@@ -56,6 +58,8 @@ pub enum Error {
         endpoint: String,
         /// The failure, down to HTTP/2's or the operating system's.
         source: BoxError,
+        /// Where the call can be gone on with, if it is a stream that can be.
+        resume_token: Option<ResumeToken>,
     },
     /// The server ended the call with an error.
     #[error(transparent)]
@@ -65,12 +69,16 @@ pub enum Error {
     DeadlineExceeded {
         /// The time that the call was given.
         timeout: Duration,
+        /// Where the call can be gone on with, if it is a stream that can be.
+        resume_token: Option<ResumeToken>,
     },
     /// The stream ended without a summary: rows are missing.
     #[error("the stream was cut off after {rows} rows: it ended without a summary")]
     Truncated {
         /// Rows received before it ended.
         rows: u64,
+        /// Where the call can be gone on with, if it is a stream that can be.
+        resume_token: Option<ResumeToken>,
     },
     /// What arrived is not what the summary says was sent.
     #[error("the result is damaged: the server's summary says {quantity} {sent}, but {received} was received")]
@@ -99,16 +107,44 @@ impl Error {
     pub(crate) fn from_status(status: Status, endpoint: &str, timeout: Option<Duration>) -> Self {
         // tonic's own timer watches the response headers, by the grpc-timeout that we set.
         if let (true, Some(timeout)) = (caused_by::<TimeoutExpired>(&status), timeout) {
-            return Self::DeadlineExceeded { timeout };
+            return Self::DeadlineExceeded { timeout, resume_token: None };
         }
         let endpoint = endpoint.to_owned();
         if caused_by::<ConnectError>(&status) {
-            Self::Connect { endpoint, source: Box::new(status) }
+            Self::Connect { endpoint, source: Box::new(status), resume_token: None }
         } else if status.source().is_some() {
-            Self::Transport { endpoint, source: Box::new(status) }
+            Self::Transport { endpoint, source: Box::new(status), resume_token: None }
         } else {
             Self::Status(Box::new(ServerError::from(status)))
         }
+    }
+
+    /// The row boundary up to which a stream was delivered before it failed so: a call that is the same but for its
+    /// deadline goes on behind it ([`Call::resume_from`](crate::Call::resume_from)). `None` if the stream cannot be
+    /// resumed.
+    #[must_use]
+    pub fn resume_token(&self) -> Option<&ResumeToken> {
+        match self {
+            Self::Connect { resume_token, .. }
+            | Self::Transport { resume_token, .. }
+            | Self::DeadlineExceeded { resume_token, .. }
+            | Self::Truncated { resume_token, .. } => resume_token.as_ref(),
+            Self::Status(status) => status.resume_token(),
+            _ => None,
+        }
+    }
+
+    /// The same error of a stream that was delivered up to there.
+    pub(crate) fn with_resume_token(mut self, token: Option<ResumeToken>) -> Self {
+        match &mut self {
+            Self::Connect { resume_token, .. }
+            | Self::Transport { resume_token, .. }
+            | Self::DeadlineExceeded { resume_token, .. }
+            | Self::Truncated { resume_token, .. } => *resume_token = token,
+            Self::Status(status) => status.set_resume_token(token),
+            _ => {}
+        }
+        self
     }
 
     pub(crate) fn protocol(message: impl fmt::Display) -> Self {

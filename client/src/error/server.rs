@@ -5,10 +5,12 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use rowstream_contract::{
     code,
-    reason::{DOMAIN, Reason, metadata},
+    reason::{DOMAIN, RESUME_TOKEN, Reason, metadata},
 };
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
+
+use crate::ResumeToken;
 
 /// An error that the server (or something between it and us) ended a call with.
 #[derive(Clone, Debug)]
@@ -19,6 +21,7 @@ pub struct ServerError {
     metadata: BTreeMap<String, String>,
     retry_delay: Option<Duration>,
     pushback: Option<Pushback>,
+    resume_token: Option<ResumeToken>,
 }
 
 /// When the server wants to be asked again.
@@ -98,6 +101,16 @@ impl ServerError {
         self.retry_delay
     }
 
+    /// As [`Error::resume_token`](crate::Error::resume_token).
+    #[must_use]
+    pub fn resume_token(&self) -> Option<&ResumeToken> {
+        self.resume_token.as_ref()
+    }
+
+    pub(super) fn set_resume_token(&mut self, token: Option<ResumeToken>) {
+        self.resume_token = token;
+    }
+
     pub(crate) fn pushback(&self) -> Option<Pushback> {
         self.pushback.or(self.retry_delay.map(Pushback::After))
     }
@@ -130,8 +143,10 @@ impl From<Status> for ServerError {
             let millis = value.to_str().ok().and_then(|text| text.parse().ok());
             millis.map_or(Pushback::Never, |millis| Pushback::After(Duration::from_millis(millis)))
         });
+        let token = status.metadata().get_bin(RESUME_TOKEN).and_then(|token| token.to_bytes().ok());
+        let resume_token = token.and_then(ResumeToken::given);
         let message = status.message().to_owned();
-        Self { code: status.code(), message, reason_name, metadata, retry_delay, pushback }
+        Self { code: status.code(), message, reason_name, metadata, retry_delay, pushback, resume_token }
     }
 }
 

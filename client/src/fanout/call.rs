@@ -48,7 +48,8 @@ impl FanoutCall for Call {
         while let Some(batch) = stream.next_batch().await? {
             batches.push(batch);
         }
-        let summary = stream.summary().cloned().ok_or(Error::Truncated { rows: stream.rows_received() })?;
+        let summary =
+            stream.summary().cloned().ok_or(Error::Truncated { rows: stream.rows_received(), resume_token: None })?;
         Ok(ResultSet { header: stream.header().clone(), batches, summary })
     }
 

@@ -198,7 +198,7 @@ where
             self.index += 1;
             self.shared.monitor.begun();
             self.shared.monitor.call_ended(Code::DeadlineExceeded, latency);
-            let result = Err(Error::DeadlineExceeded { timeout });
+            let result = Err(Error::DeadlineExceeded { timeout, resume_token: None });
             self.ready
                 .push(index, Outcome { index, call, result, attempts: 0, hedged: false, latency, endpoint: None });
         }
@@ -207,7 +207,7 @@ where
     /// Where in the input the time for the whole was over, if it was before the input's end.
     pub(super) fn cut_off(&self) -> Option<(u64, Error)> {
         let (timeout, _) = self.shared.total?;
-        self.late.then_some((self.index, Error::DeadlineExceeded { timeout }))
+        self.late.then_some((self.index, Error::DeadlineExceeded { timeout, resume_token: None }))
     }
 
     /// Works without letting calls begin, for a consumer that is busy.

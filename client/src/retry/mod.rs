@@ -107,7 +107,12 @@ impl RetryPolicy {
 
     /// How long to wait before the n-th retry (from 1); `None` if there is none.
     pub(crate) fn wait(&self, error: &Error, retry: u32, rng: &mut fastrand::Rng) -> Option<Duration> {
-        if retry > self.max_retries || !self.covers(error) {
+        if self.covers(error) { self.delay(error, retry, rng) } else { None }
+    }
+
+    /// As [`wait`](Self::wait), for an error that is to be retried whatever its code.
+    pub(crate) fn delay(&self, error: &Error, retry: u32, rng: &mut fastrand::Rng) -> Option<Duration> {
+        if retry > self.max_retries {
             return None;
         }
         match error.pushback() {

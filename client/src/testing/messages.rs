@@ -84,7 +84,7 @@ impl Sending {
             Some(_) => {}
             None => self.running.end(End::Answered),
         }
-        event.map(|event| Ok(StreamQueryResponse { event: Some(event) }))
+        event.map(|event| Ok(StreamQueryResponse { event: Some(event), ..StreamQueryResponse::default() }))
     }
 
     /// Makes what comes next: the header, a batch, or the summary.

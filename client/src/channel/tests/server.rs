@@ -141,7 +141,7 @@ fn endless(taken: Arc<AtomicUsize>) -> Messages<StreamQueryResponse> {
         Event::Batch(Batch { data: data.clone(), row_count: 1, first_row: number })
     };
     let events = stream::iter([Event::Header(header)]).chain(stream::iter((0..).map(batch)));
-    events.map(|event| Ok(StreamQueryResponse { event: Some(event) })).boxed()
+    events.map(|event| Ok(StreamQueryResponse { event: Some(event), ..StreamQueryResponse::default() })).boxed()
 }
 
 #[tonic::async_trait]

@@ -83,7 +83,7 @@ impl Work {
 }
 
 fn complete(summary: Option<&Summary>, rows: u64) -> Result<Summary, Error> {
-    summary.cloned().ok_or(Error::Truncated { rows })
+    summary.cloned().ok_or(Error::Truncated { rows, resume_token: None })
 }
 
 /// Has each value in hand, as its Rust type, as a program would that works with them.

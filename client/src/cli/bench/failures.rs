@@ -98,13 +98,13 @@ mod tests {
     }
 
     fn late() -> Error {
-        Error::DeadlineExceeded { timeout: std::time::Duration::from_secs(1) }
+        Error::DeadlineExceeded { timeout: std::time::Duration::from_secs(1), resume_token: None }
     }
 
     #[test]
     fn failures_are_counted_by_kind_and_those_of_the_warm_up_are_not() {
         let mut failures = Failures::default();
-        failures.note(Error::Truncated { rows: 1 }, false);
+        failures.note(Error::Truncated { rows: 1, resume_token: None }, false);
         for error in [protocol(), late(), late()] {
             failures.note(error, true);
         }
@@ -127,7 +127,7 @@ mod tests {
         assert!(!after(same(9, protocol)));
         assert!(!after(same(20, late)));
         let mut mixed = same(20, protocol);
-        mixed[3] = Error::Truncated { rows: 1 };
+        mixed[3] = Error::Truncated { rows: 1, resume_token: None };
         assert!(!after(mixed));
     }
 }
