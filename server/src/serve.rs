@@ -173,7 +173,7 @@ fn engine(config: &Config, metrics: &Metrics) -> Engine {
     let limits = SnapshotLimits {
         sessions: args.max_read_sessions,
         age: args.max_snapshot_age,
-        transactions: args.max_snapshot_transactions,
+        transactions: args.max_snapshot_transactions.into(),
     };
     Engine {
         snapshots: Snapshots::new(limits, database.clone()),

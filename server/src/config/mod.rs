@@ -135,7 +135,7 @@ pub(crate) struct Args {
 
     /// Transactions that may begin in the database before a read session is revoked: its snapshot holds back vacuum
     #[arg(long, env = "ROWSTREAM_MAX_SNAPSHOT_TRANSACTIONS", default_value_t = 50_000_000, value_name = "N")]
-    pub(crate) max_snapshot_transactions: i64,
+    pub(crate) max_snapshot_transactions: u32,
 
     /// Longest time a call may take, whatever its caller asks for
     #[arg(long, env = "ROWSTREAM_MAX_DEADLINE", default_value = "1h", value_parser = duration, value_name = "DUR")]
@@ -298,6 +298,7 @@ impl Config {
             ("--pool-max", args.pool_max),
             ("--max-streams", args.max_streams),
             ("--max-connections", args.max_connections),
+            ("--max-snapshot-transactions", usize::try_from(args.max_snapshot_transactions).unwrap_or(0)),
             ("--max-connection-streams", usize::try_from(args.max_connection_streams).unwrap_or(0)),
         ] {
             if value == 0 {
@@ -320,10 +321,6 @@ impl Config {
             if !(least..=i32::MAX as u64).contains(&size.as_u64()) {
                 return wrong(format!("{flag} {size} is not between {} and 2 GiB", ByteSize::b(least)));
             }
-        }
-        if args.max_snapshot_transactions < 1 {
-            let given = args.max_snapshot_transactions;
-            return wrong(format!("--max-snapshot-transactions {given} would revoke every session; give 1 or more"));
         }
         if args.tls_cert.is_some() != args.tls_key.is_some() {
             return wrong("--tls-cert and --tls-key belong together: give both, or none of them".to_owned());

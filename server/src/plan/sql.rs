@@ -96,7 +96,7 @@ pub(crate) fn casting(caller: &str, casts: &[Option<Cast>]) -> Wrapped {
     Wrapped::new(&before, &without_trailing_semicolons(caller), &format!("\n) AS q({names})\n"))
 }
 
-/// Those rows of the caller's statement that meet a condition, which refers to its columns as [`column`] does. The columns
+/// Those rows of the caller's statement that meet a condition, which refers to its columns as [`column()`] does. The columns
 /// keep their names; one that has a cast is cast.
 pub(crate) fn slicing(caller: &str, columns: &[(&str, Option<Cast>)], condition: &str) -> Wrapped {
     let select = |(i, (name, cast)): (usize, &(&str, Option<Cast>))| {
