@@ -285,11 +285,21 @@ async fn what_has_no_pages_of_its_own_falls_back_to_what_works() {
 async fn a_part_that_was_cut_goes_on_behind_its_last_row_in_the_same_snapshot() {
     let pair = Pair::without_sql(&OPEN).await;
     pair.psql(FAMILIES);
+    pair.psql(
+        "CREATE TABLE keyed (k int PRIMARY KEY, v text); INSERT INTO keyed SELECT i, i FROM generate_series(1, 3000) i",
+    );
     let mut client = pair.raw_sessions();
-    let session = create(&mut client, wish(table("parts"), 2, PartitionStrategy::Ctid)).await;
+    for (name, strategy) in [("parts", PartitionStrategy::Ctid), ("keyed", PartitionStrategy::KeyRange)] {
+        goes_on(&pair, &mut client, name, strategy).await;
+    }
+    pair.stop().await;
+}
+
+async fn goes_on(pair: &Pair, client: &mut Client, name: &str, strategy: PartitionStrategy) {
+    let session = create(client, wish(table(name), 2, strategy)).await;
     for partition in &session.partitions {
-        let whole = part(&mut client, read(&partition.token)).await.expect("rows");
-        pair.psql("UPDATE parts SET v = v || 'z' WHERE k % 5 = 0; DELETE FROM parts WHERE k % 11 = 0");
+        let whole = part(client, read(&partition.token)).await.expect("rows");
+        pair.psql(&format!("UPDATE {name} SET v = v || 'z' WHERE k % 5 = 0; DELETE FROM {name} WHERE k % 11 = 0"));
         let (mut rows_so_far, mut token) = (Vec::new(), Vec::new());
         loop {
             let request =
@@ -326,9 +336,9 @@ async fn a_part_that_was_cut_goes_on_behind_its_last_row_in_the_same_snapshot() 
     let mut stream = client.read_partition(request).await.expect("headers").into_inner();
     let token = stream.message().await.expect("a message").expect("not the end").resume_token;
     let other = ReadPartitionRequest { resume_token: token, ..read(&session.partitions[1].token) };
-    let status = part(&mut client, other).await.expect_err("of another part");
+    let status = part(client, other).await.expect_err("of another part");
     assert_eq!(reason(&status), "INVALID_TOKEN");
-    pair.stop().await;
+    delete(client, &session).await;
 }
 
 // === How sessions end

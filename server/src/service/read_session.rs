@@ -22,7 +22,7 @@ use crate::{
     error::Error,
     metrics::calls::{CallCount, Method},
     plan::{
-        partition::{Sized, Strategy, Wish},
+        partition::{Sized, Wish},
         request::{Partition, Statement, invalid},
         resume::Resume,
     },
@@ -76,11 +76,9 @@ impl ReadSessions {
     }
 
     fn created(&self, created: Created, statement: &v1::Statement, live: Duration) -> v1::CreateReadSessionResponse {
-        let Created { id, snapshot, taken, expires, latest, columns, shape, chosen, parts, estimate } = created;
-        let guarantee = match chosen.strategy {
-            Strategy::Ctid => ResumeGuarantee::ExactSnapshot,
-            Strategy::Single | Strategy::KeyRange | Strategy::Hash => ResumeGuarantee::None,
-        };
+        let Created { id, snapshot, taken, expires, latest, columns, shape, chosen, parts, resumable, estimate } =
+            created;
+        let guarantee = if resumable { ResumeGuarantee::ExactSnapshot } else { ResumeGuarantee::None };
         let session = SessionPayload::new(id, &snapshot, CALLER, latest, live);
         let partition = |sized: Sized| {
             let payload = PartitionPayload {

@@ -34,6 +34,8 @@ pub(super) enum Passed {
 #[derive(Debug)]
 pub(super) struct Bookmark<'a> {
     keys: &'a Keys,
+    /// It is a stream of a snapshot that others can read, too.
+    exact: bool,
     /// The mark at the beginning of this stream.
     start: Mark,
     track: Track,
@@ -79,7 +81,17 @@ impl<'a> Bookmark<'a> {
             }
             None => (Vec::new(), Track::Nothing),
         };
-        Self { keys, start: Mark { fingerprint: fingerprint.clone(), shape, rows: resume.rows(), position }, track }
+        Self {
+            keys,
+            exact: false,
+            start: Mark { fingerprint: fingerprint.clone(), shape, rows: resume.rows(), position },
+            track,
+        }
+    }
+
+    /// What goes on does so in the same snapshot.
+    pub(super) fn in_snapshot(self) -> Self {
+        Self { exact: true, ..self }
     }
 
     /// The rows tell their places, and are of the shape of the part that they are of.
@@ -96,8 +108,8 @@ impl<'a> Bookmark<'a> {
     pub(super) fn guarantee(&self) -> ResumeGuarantee {
         match self.track {
             Track::Nothing => ResumeGuarantee::None,
-            Track::Keyset(_) => ResumeGuarantee::KeysetLive,
-            Track::Places(_) => ResumeGuarantee::ExactSnapshot,
+            Track::Keyset(_) if !self.exact => ResumeGuarantee::KeysetLive,
+            Track::Keyset(_) | Track::Places(_) => ResumeGuarantee::ExactSnapshot,
         }
     }
 

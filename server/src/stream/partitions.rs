@@ -14,9 +14,8 @@ use crate::{
     error::{Error, SqlErrorKind},
     plan::{
         self, Argument, Described, Source,
-        partition::{Part, Slice, ctid::Place, key_range::Key, shape},
+        partition::{Part, Slice, key_range::Key, shape},
         request::Partition,
-        resume::Position,
         sql,
         table::{render::Rendered, slice::render_part},
     },
@@ -61,26 +60,16 @@ impl Read<'_> {
         }
     }
 
-    /// Where it goes on.
-    fn place(&self) -> Result<Option<Place>, Error> {
-        match self.resume.position() {
-            None => Ok(None),
-            Some(Position::Place(bytes)) => match Place::parse(bytes) {
-                Some(place) => Ok(Some(place)),
-                None => Err(Error::InvalidToken("resume_token")),
-            },
-            Some(Position::Keyset(_)) => Err(Error::InvalidToken("resume_token")),
-        }
-    }
-
     async fn render_slice(&self, session: &mut Session, partition: &Partition) -> Result<Rendered, Error> {
         let (stop, source) = (&self.call.stop, &self.statement.source);
         let rendered = match source {
             Source::Table(read) => {
                 let table = self.engine.tables.look_at(session, stop, &read.table).await?;
                 self.call.count.of_statement(&read.table.to_string());
-                render_part(&table, read, &partition.part, self.place()?.as_ref())?
+                render_part(&table, read, &partition.part, self.resume)?
             }
+            // Nothing gives it an order.
+            _ if self.resume.from.is_some() => return Err(Error::InvalidToken("resume_token")),
             source => {
                 let described = describe(session, stop, source).await;
                 let described = described.map_err(|error| of_named_query(source, error))?;

@@ -191,8 +191,11 @@ impl Read<'_> {
         let described = plan.described.clone();
         let last_row = keyset.as_ref().and_then(|keyset| keyset.limit);
         let mut bookmark = Bookmark::new(&engine.token_keys, self.resume, keyset);
-        if let Some(partition) = self.statement.partition.as_ref().filter(|_| described.places) {
-            bookmark = bookmark.by_place(&partition.shape);
+        if let Some(partition) = &self.statement.partition {
+            bookmark = bookmark.in_snapshot();
+            if described.places {
+                bookmark = bookmark.by_place(&partition.shape);
+            }
         }
         let (admission, outbox) = (&engine.admission, &mut *self.outbox);
         let mut pipeline =

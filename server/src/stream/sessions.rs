@@ -28,7 +28,7 @@ use crate::{
         partition::{Chosen, Sized, Wish, shape},
         request::Statement,
         resume::Resume,
-        table::{Table, read::TableRead, render::render},
+        table::{Table, read::TableRead, render::render, slice::render_part},
     },
 };
 
@@ -49,6 +49,8 @@ pub(crate) struct Created {
     pub(crate) shape: Vec<u8>,
     pub(crate) chosen: Chosen,
     pub(crate) parts: Vec<Sized>,
+    /// They can be resumed.
+    pub(crate) resumable: bool,
     pub(crate) estimate: Estimate,
 }
 
@@ -59,6 +61,7 @@ struct Found {
     estimate: Estimate,
     chosen: Chosen,
     parts: Vec<Sized>,
+    resumable: bool,
 }
 
 /// Creates a session that lives for `live` unless it is renewed.
@@ -74,11 +77,11 @@ pub(super) async fn create(
     let most = engine.snapshots.limits().age;
     let latest = SystemTime::now() + most;
     let (session, found) = begin(engine, call, statement, wish, id).await?;
-    let Found { exported: Exported { name, taken }, described, estimate, chosen, parts } = found;
+    let Found { exported: Exported { name, taken }, described, estimate, chosen, parts, resumable } = found;
     let expires = engine.snapshots.hold(id, session, name.clone(), slot, live, most);
     let shape = shape(&statement.source, &described.columns);
     let columns = described.columns.clone();
-    Ok(Created { id, snapshot: name, taken, expires, latest, columns, shape, chosen, parts, estimate })
+    Ok(Created { id, snapshot: name, taken, expires, latest, columns, shape, chosen, parts, resumable, estimate })
 }
 
 async fn begin(
@@ -214,7 +217,14 @@ impl Finding<'_> {
             estimate: &estimate,
         };
         let (chosen, parts) = divide::divide(self, &known, wish).await?;
-        Ok(Found { exported, described, estimate, chosen, parts })
+        let resumable = match (&self.statement.source, &table, parts.first()) {
+            (Source::Table(read), Some(table), Some(first)) => {
+                let rendered = render_part(table, read, &first.part, &Resume::default())?;
+                rendered.described.places || rendered.keyset.is_some()
+            }
+            _ => false,
+        };
+        Ok(Found { exported, described, estimate, chosen, parts, resumable })
     }
 
     async fn table(&mut self, read: &TableRead) -> Result<(Arc<Table>, Arc<Described>, Vec<Argument>), Error> {

@@ -44,6 +44,7 @@ pub(crate) fn render(table: &Table, read: &TableRead, most: Option<i64>, resume:
     if let Some(filter) = &read.filter {
         text.push(" WHERE ");
         text.test(filter)?;
+        text.conditioned = true;
     }
     let (words, keyset) = match KeyOrder::of(table, read, &columns, resume)? {
         Some(order) => text.order_by_key(&order, &announced, read, resume)?,
@@ -106,11 +107,13 @@ pub(super) struct Text<'a> {
     pub(super) sql: String,
     pub(super) parameters: Vec<TypeName>,
     pub(super) arguments: Vec<Argument>,
+    /// It has a WHERE.
+    pub(super) conditioned: bool,
 }
 
 impl<'a> Text<'a> {
     pub(super) fn new(table: &'a Table) -> Self {
-        Self { table, sql: String::new(), parameters: Vec::new(), arguments: Vec::new() }
+        Self { table, sql: String::new(), parameters: Vec::new(), arguments: Vec::new(), conditioned: false }
     }
 
     pub(super) fn push(&mut self, sql: &str) {
@@ -237,7 +240,7 @@ impl<'a> Text<'a> {
     }
 
     /// The order, behind the condition for what is still to come.
-    fn order_by_key(
+    pub(super) fn order_by_key(
         &mut self,
         order: &KeyOrder,
         columns: &[Column],
@@ -246,7 +249,7 @@ impl<'a> Text<'a> {
     ) -> Result<(String, Option<Keyset>), Error> {
         let ordered = order.ordered(columns, self.parameters.len(), resume)?;
         self.parameters.extend(ordered.parameters);
-        let word = if read.filter.is_some() { "AND" } else { "WHERE" };
+        let word = if self.conditioned { "AND" } else { "WHERE" };
         let condition = ordered.condition.map_or_else(String::new, |condition| format!(" {word} ({condition})"));
         let keyset = Keyset { limit: read.limit, ..ordered.keyset };
         Ok((format!("{condition} ORDER BY {}", ordered.order), Some(keyset)))

@@ -2,9 +2,10 @@
 //! it consists of; and that of a sample of one column.
 
 use super::{
-    Relation, Table,
+    Relation, Table, TableColumn,
+    key::Order as KeyOrder,
     name::quoted,
-    read::{TableRead, invalid},
+    read::{Order, TableRead, invalid},
     render::{Rendered, Text, announced, chosen, known, reference, selected},
 };
 use crate::{
@@ -14,20 +15,18 @@ use crate::{
         partition::{
             Part, Slice,
             ctid::{Place, Run},
-            key_range::Key,
+            key_range::{Key, Range},
         },
+        resume::{Position, Resume},
         sql::Wrapped,
     },
 };
 
-/// Makes the statement of a part. Of pages, each row tells its place as well, and those behind `from` are wanted only.
-pub(crate) fn render_part(
-    table: &Table,
-    read: &TableRead,
-    part: &Part,
-    from: Option<&Place>,
-) -> Result<Rendered, Error> {
+/// Makes the statement of a part. Of pages, each row tells its place as well. A range of the primary key is read in the
+/// key's order, so that it can be resumed.
+pub(crate) fn render_part(table: &Table, read: &TableRead, part: &Part, resume: &Resume) -> Result<Rendered, Error> {
     let columns = chosen(table, &read.columns)?;
+    let announced: Vec<_> = columns.iter().map(|column| announced(column)).collect();
     let list: Vec<_> = columns.iter().map(|column| selected(column)).collect();
     let mut text = Text::new(table);
     let filter = filter(&mut text, read)?;
@@ -41,10 +40,11 @@ pub(crate) fn render_part(
     match &part.slice {
         None => select("", &whole(table), None),
         Some(Slice::Pages(pages)) => {
+            let from = behind(resume)?;
             let first = from.map_or(0, |place| place.run);
             for (run, index) in pages.runs.iter().zip(0_u32..).skip_while(|(_, index)| *index < first) {
                 let name = format!("ONLY {}.{}", quoted(&run.schema), quoted(&run.name));
-                let behind = from.filter(|place| place.run == index);
+                let behind = from.as_ref().filter(|place| place.run == index);
                 let comma = if list.is_empty() { "" } else { ", " };
                 select(&format!("{comma}{}", Place::of(index)), &name, Some(&lies_in(run, behind)));
             }
@@ -56,17 +56,48 @@ pub(crate) fn render_part(
             select("", &whole(table), Some(&share.condition(&references)));
         }
     }
-    let words = text.order_by(&read.order_by)?;
+    if let Some(Slice::Pages(_)) = part.slice {
+        text.push("\n");
+        let Text { sql, parameters, arguments, .. } = text;
+        let described = Described { parameters, columns: announced, query: Wrapped::ours(sql), places: true };
+        return Ok(Rendered { described, arguments, keyset: None });
+    }
+    let read = &in_order(table, read, part, &columns);
+    let (words, keyset) = match KeyOrder::of(table, read, &columns, resume)? {
+        Some(order) => text.order_by_key(&order, &announced, read, resume)?,
+        None => (text.order_by(&read.order_by)?, None),
+    };
     text.push(&words);
     if let Some(rows) = read.limit {
-        text.push(&format!(" LIMIT {rows}"));
+        let again = i64::from(keyset.as_ref().is_some_and(|keyset| keyset.seam.is_some()));
+        text.push(&format!(" LIMIT {}", (rows - resume.rows()).max(0).saturating_add(again)));
     }
     text.push("\n");
-    let columns = columns.into_iter().map(announced).collect();
     let Text { sql, parameters, arguments, .. } = text;
-    let places = matches!(part.slice, Some(Slice::Pages(_)));
-    let described = Described { parameters, columns, query: Wrapped::ours(sql), places };
-    Ok(Rendered { described, arguments, keyset: None })
+    let described = Described { parameters, columns: announced, query: Wrapped::ours(sql), places: false };
+    Ok(Rendered { described, arguments, keyset })
+}
+
+/// Where a part by pages goes on.
+fn behind(resume: &Resume) -> Result<Option<Place>, Error> {
+    match resume.position() {
+        None => Ok(None),
+        Some(Position::Place(bytes)) => Place::parse(bytes).map(Some).ok_or(Error::InvalidToken("resume_token")),
+        Some(Position::Keyset(_)) => Err(Error::InvalidToken("resume_token")),
+    }
+}
+
+/// The read, sorted if it is a range of the whole primary key, which is among its columns, and is not sorted otherwise.
+fn in_order(table: &Table, read: &TableRead, part: &Part, columns: &[&TableColumn]) -> TableRead {
+    let mut read = read.clone();
+    if let Some(Slice::Range(Range { column, .. })) = &part.slice
+        && read.order_by.is_empty()
+        && table.primary_key == [column.as_str()]
+        && columns.iter().any(|known| known.name == *column)
+    {
+        read.order_by.push(Order { column: column.clone(), descending: false, nulls_first: None });
+    }
+    read
 }
 
 /// One column of the rows, of about `percent` of the table's pages if that is given.
@@ -120,9 +151,11 @@ fn filter(text: &mut Text<'_>, read: &TableRead) -> Result<Option<String>, Error
 }
 
 fn conditions<const N: usize>(text: &mut Text<'_>, conditions: [Option<&str>; N]) {
-    for (i, condition) in conditions.into_iter().flatten().enumerate() {
-        text.push(if i == 0 { " WHERE " } else { " AND " });
+    text.conditioned = false;
+    for condition in conditions.into_iter().flatten() {
+        text.push(if text.conditioned { " AND " } else { " WHERE " });
         text.push(condition);
+        text.conditioned = true;
     }
 }
 
