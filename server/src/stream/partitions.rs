@@ -40,8 +40,9 @@ impl Read<'_> {
                 session.set(stop, IN_PLACE).await?;
             }
             // Planning it locks all that it reads.
-            let Rendered { described, arguments, .. } = &rendered;
-            let bound = bind(&mut session, stop, described, arguments, Vec::new()).await?;
+            let Rendered { described, arguments, keyset } = &rendered;
+            let behind = keyset.as_ref().map(|keyset| keyset.behind.clone()).unwrap_or_default();
+            let bound = bind(&mut session, stop, described, arguments, behind).await?;
             estimate::bound(&mut session, stop, described, bound).await?;
             check_not_rewritten(&mut session, stop).await?;
             Ok(rendered)
