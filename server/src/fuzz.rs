@@ -5,7 +5,11 @@ use prost::Message as _;
 use rowstream_contract::v1::{ListValue, StreamQueryRequest, Value};
 
 use crate::{
-    encode::codec::{Codec, TEXT},
+    cursor::tuples::{Broken, Tuples},
+    encode::{
+        codec::{Codec, TEXT},
+        row::RawRow as _,
+    },
     plan::{
         self, Source,
         declared::is_name,
@@ -94,6 +98,40 @@ fn fitted(value: &Value, oid: u32) {
     }
 }
 
+/// What a COPY sends, behind a byte of how many columns it has and in which pieces it comes: refused, or rows that are
+/// the same wherever the bytes are cut, and those very bytes again when they are put together.
+pub fn tuples(data: &[u8]) {
+    let Some((first, copy)) = data.split_first() else { return };
+    let (columns, piece) = (usize::from(first % 4), usize::from(first / 4) + 1);
+    let whole = copied(columns, [copy]);
+    assert_eq!(whole, copied(columns, copy.chunks(piece)), "in pieces of {piece}");
+    let (rows, Ok(())) = whole else { return };
+    let header = copy.len() - rows.len() - 2;
+    assert!(header >= 19 && copy[header..].starts_with(&rows) && copy.ends_with(&[0xff, 0xff]));
+}
+
+/// The rows that are read, put together again, and how it ends.
+fn copied<'a>(columns: usize, pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<u8>, Result<(), Broken>) {
+    let (mut tuples, mut rows) = (Tuples::new(columns), Vec::new());
+    let read = || {
+        for piece in pieces {
+            tuples.feed(piece);
+            while let Some(tuple) = tuples.next()? {
+                rows.extend(i16::try_from(tuple.len()).expect("few").to_be_bytes());
+                for column in 0..tuple.len() {
+                    let value = tuple.value(column).expect("a column");
+                    let length = value.map_or(-1, |value| i32::try_from(value.len()).expect("short"));
+                    rows.extend(length.to_be_bytes());
+                    rows.extend(value.unwrap_or_default());
+                }
+            }
+        }
+        tuples.finish()
+    };
+    let ended = read();
+    (rows, ended)
+}
+
 #[cfg(test)]
 mod tests {
     use std::{fs, path::Path};
@@ -149,5 +187,10 @@ mod tests {
     #[test]
     fn damaged_requests_are_refused_or_arranged_well() {
         replay("request", request);
+    }
+
+    #[test]
+    fn damaged_copies_are_refused_or_read_alike_wherever_they_are_cut() {
+        replay("tuples", tuples);
     }
 }

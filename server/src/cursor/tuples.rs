@@ -15,7 +15,7 @@ const NULL: i32 = -1;
 
 /// Bytes that are not of the format: what was found, for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Broken(pub(super) &'static str);
+pub(crate) struct Broken(pub(crate) &'static str);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -26,7 +26,7 @@ enum State {
 
 /// The rows of one COPY.
 #[derive(Debug)]
-pub(super) struct Tuples {
+pub(crate) struct Tuples {
     /// What has come and is not yet read begins at `at`.
     buffer: Vec<u8>,
     at: usize,
@@ -38,26 +38,26 @@ pub(super) struct Tuples {
 
 /// One row.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Tuple<'a> {
+pub(crate) struct Tuple<'a> {
     buffer: &'a [u8],
     spans: &'a [Option<Range<usize>>],
 }
 
 impl Tuples {
     /// Every row must have so many columns.
-    pub(super) fn new(columns: usize) -> Self {
+    pub(crate) fn new(columns: usize) -> Self {
         Self { buffer: Vec::new(), at: 0, state: State::Header, columns, spans: Vec::with_capacity(columns) }
     }
 
     /// Takes what has come next.
-    pub(super) fn feed(&mut self, data: &[u8]) {
+    pub(crate) fn feed(&mut self, data: &[u8]) {
         self.buffer.drain(..self.at);
         self.at = 0;
         self.buffer.extend_from_slice(data);
     }
 
     /// The next row that is there completely.
-    pub(super) fn next(&mut self) -> Result<Option<Tuple<'_>>, Broken> {
+    pub(crate) fn next(&mut self) -> Result<Option<Tuple<'_>>, Broken> {
         if self.state == State::Header && !self.header()? {
             return Ok(None);
         }
@@ -85,7 +85,7 @@ impl Tuples {
     }
 
     /// After the last bytes: whether they were the whole of it.
-    pub(super) fn finish(&mut self) -> Result<(), Broken> {
+    pub(crate) fn finish(&mut self) -> Result<(), Broken> {
         match (self.next()?.is_some(), self.state) {
             (false, State::Ended) => Ok(()),
             _ => Err(Broken("no trailer")),

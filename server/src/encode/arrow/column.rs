@@ -412,3 +412,7 @@ fn interval(mut bytes: &[u8]) -> Result<IntervalMonthDayNano, Unfit> {
     let nanos = micros.checked_mul(1000).ok_or(Unfit::Unrepresentable("an interval beyond those of Arrow"))?;
     Ok(IntervalMonthDayNano::new(months, days, nanos))
 }
+
+#[cfg(test)]
+#[path = "column_tests.rs"]
+mod tests;
