@@ -9,9 +9,11 @@ use tonic::{Code, Status};
 use crate::harness::{PATIENCE, Pair, Way, by_each_strategy, error_of, fact, reason, sql, within};
 
 const SOON: Duration = Duration::from_millis(400);
+/// The same for calls that have to come as far as their rows first.
+const LATER: Duration = Duration::from_millis(1500);
 /// Spends its time between rows, which are large enough for PostgreSQL to send each at once.
 const BETWEEN_ROWS: &str =
-    "select i, pg_sleep(case when i > 64 then 0.05 else 0 end), repeat('x', 9000) from generate_series(1, 100000) i";
+    "select i, pg_sleep(case when i > 8 then 0.05 else 0 end), repeat('x', 9000) from generate_series(1, 100000) i";
 
 async fn first_error(pair: &Pair, request: StreamQueryRequest, timeout: Duration) -> Status {
     match pair.raw().await.stream_query(within(timeout, request)).await {
@@ -72,7 +74,7 @@ by_each_strategy!(a_deadline_between_rows_cuts_the_stream_and_ends_the_statement
 
 async fn a_deadline_between_rows_cuts_the_stream_and_ends_the_statement(way: Way) {
     let pair = Pair::start().await;
-    assert_deadline(&first_error(&pair, way.sql(BETWEEN_ROWS), SOON).await, "FETCH");
+    assert_deadline(&first_error(&pair, way.sql(BETWEEN_ROWS), LATER).await, "FETCH");
     pair.assert_settled().await;
 }
 
@@ -82,14 +84,14 @@ async fn a_deadline_while_the_caller_does_not_read_is_told_when_it_returns(way: 
     let pair = Pair::start().await;
     let mut raw = pair.raw().await;
     let many = "select i, repeat('x', 1000) from generate_series(1, 200000) i";
-    let stream = raw.stream_query(within(SOON, way.sql(many))).await.expect("headers").into_inner();
+    let stream = raw.stream_query(within(LATER, way.sql(many))).await.expect("headers").into_inner();
     pair_is_idle_after_the_deadline(&pair).await;
     assert_deadline(&error_of(stream).await, "SEND");
     pair.assert_settled().await;
 }
 
 async fn pair_is_idle_after_the_deadline(pair: &Pair) {
-    tokio::time::sleep(SOON).await;
+    tokio::time::sleep(LATER).await;
     pair.assert_settled().await;
 }
 

@@ -132,7 +132,12 @@ impl ArrowEncoder {
         Ok(())
     }
 
+    /// A row that cannot be appended leaves nothing of itself: the rows before it are still a batch.
     fn append(&mut self, row: &impl RawRow, cutter: &Cutter) -> Result<(), RowError> {
+        self.append_values(row, cutter).inspect_err(|_| self.truncate(cutter.rows()))
+    }
+
+    fn append_values(&mut self, row: &impl RawRow, cutter: &Cutter) -> Result<(), RowError> {
         if row.len() != self.columns.len() {
             return Err(RowError::Shape);
         }
