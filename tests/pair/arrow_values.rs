@@ -152,8 +152,8 @@ async fn random_rows_of_every_type_are_in_arrow_what_they_are_as_rows() {
 
 fn assert_same(batch: &RecordBatch, expected: &[Vec<Option<String>>], strategy: Strategy, first: usize) {
     for (column, (array, (name, ..))) in batch.columns().iter().zip(COLUMNS).enumerate() {
-        for i in 0..batch.num_rows() {
-            assert_eq!(held(array, i), expected[i][column], "{name}, row {}, {strategy:?}", first + i);
+        for (i, row) in expected.iter().take(batch.num_rows()).enumerate() {
+            assert_eq!(held(array, i), row[column], "{name}, row {}, {strategy:?}", first + i);
         }
     }
 }
