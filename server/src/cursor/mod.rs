@@ -22,4 +22,4 @@ pub(crate) mod portal;
 pub(crate) mod read;
 pub(crate) mod session;
 pub(crate) mod sizing;
-mod tuples;
+pub(crate) mod tuples;

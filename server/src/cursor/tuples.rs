@@ -17,7 +17,7 @@ const NULL: i32 = -1;
 
 /// Bytes that are not of the format: what was found, for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Broken(pub(super) &'static str);
+pub(crate) struct Broken(pub(crate) &'static str);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -28,27 +28,27 @@ enum State {
 
 /// The rows of one COPY.
 #[derive(Debug)]
-pub(super) struct Tuples {
+pub(crate) struct Tuples {
     state: State,
     columns: usize,
 }
 
 /// One row: its values, each behind its length.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Tuple<'a> {
+pub(crate) struct Tuple<'a> {
     columns: usize,
     values: &'a [u8],
 }
 
 impl Tuples {
     /// Every row must have so many columns.
-    pub(super) fn new(columns: usize) -> Self {
+    pub(crate) fn new(columns: usize) -> Self {
         Self { state: State::Header, columns }
     }
 
     /// The row of a message; the last one has none.
     #[inline]
-    pub(super) fn read<'a>(&mut self, message: &'a [u8]) -> Result<Option<Tuple<'a>>, Broken> {
+    pub(crate) fn read<'a>(&mut self, message: &'a [u8]) -> Result<Option<Tuple<'a>>, Broken> {
         let message = match self.state {
             State::Header => header(message)?,
             State::Rows => message,
@@ -68,7 +68,7 @@ impl Tuples {
     }
 
     /// After the last message: whether they were the whole of it.
-    pub(super) fn finish(&self) -> Result<(), Broken> {
+    pub(crate) fn finish(&self) -> Result<(), Broken> {
         if self.state == State::Ended { Ok(()) } else { Err(Broken("no trailer")) }
     }
 }

@@ -164,8 +164,9 @@ impl<'a> Pipeline<'a> {
         self.described.columns.get(column).map_or_else(String::new, |column| column.name.clone())
     }
 
+    /// The first error is what the caller is told.
     fn fail(&mut self, error: RowError) {
-        self.error = Some(match error {
+        let error = match error {
             RowError::TooLarge { row, .. } => Error::RowTooLarge { row, limit: self.row_limit },
             RowError::Shape => Error::SchemaChanged,
             RowError::Arrow(cause) => Error::Internal(cause),
@@ -179,7 +180,8 @@ impl<'a> Pipeline<'a> {
                     Malformed::Binary => Error::Internal(format!("row {row}, column {name:?}: unexpected binary form")),
                 }
             }
-        });
+        };
+        self.error.get_or_insert(error);
         self.call.stop.stop(Cause::Failed);
     }
 }

@@ -130,9 +130,10 @@ impl ArrowEncoder {
 
     fn settle_rows(&mut self, pending: &Gathered, cutter: &mut Cutter) -> Result<(), RowError> {
         let before = self.bytes;
-        self.append_columns(pending, cutter)?;
+        let appended = self.append_columns(pending);
         let alone = cutter.rows() == 0 && pending.rows() == 1;
-        if !alone && cutter.is_over(self.bytes()) {
+        if appended.is_err() || (cutter.is_over(self.bytes()) && !alone) {
+            // The rows before one that does not fit are still sent.
             self.truncate(cutter.rows());
             self.bytes = before;
             return (0..pending.rows()).try_for_each(|row| self.settle_row(pending, row, cutter));
@@ -183,20 +184,31 @@ impl ArrowEncoder {
         Ok(())
     }
 
-    fn append_columns(&mut self, pending: &Gathered, cutter: &Cutter) -> Result<(), RowError> {
+    fn append_columns(&mut self, pending: &Gathered) -> Result<(), Unfit> {
         for (column, builder) in self.columns.iter_mut().enumerate() {
-            let appended = builder.extend(pending.column(column));
-            self.bytes += appended.map_err(|(row, unfit)| {
-                unfit_at(cutter.row_count() + i64::try_from(row).unwrap_or(0), column, unfit)
-            })?;
+            self.bytes += builder.extend(pending.column(column))?;
         }
         Ok(())
     }
 
+    /// A row that cannot be appended leaves nothing of itself.
     fn append_row(&mut self, pending: &Gathered, row: usize, cutter: &Cutter) -> Result<(), RowError> {
+        let number = cutter.row_count();
         let mut bytes = self.bytes;
         for ((column, builder), value) in self.columns.iter_mut().enumerate().zip(pending.row(row)) {
-            bytes += builder.push(value).map_err(|unfit| unfit_at(cutter.row_count(), column, unfit))?;
+            match builder.push(value) {
+                Ok(size) => bytes += size,
+                Err(unfit) => {
+                    self.truncate(cutter.rows());
+                    return Err(match unfit {
+                        Unfit::Stale => RowError::Shape,
+                        Unfit::Malformed(kind) => RowError::Malformed { row: number, column, kind },
+                        Unfit::Unrepresentable(what) => {
+                            RowError::Unrepresentable { row: number, column, what: what.as_str() }
+                        }
+                    });
+                }
+            }
         }
         self.bytes = bytes;
         Ok(())
@@ -205,14 +217,6 @@ impl ArrowEncoder {
     fn truncate(&mut self, rows: i64) {
         let rows = usize::try_from(rows).unwrap_or(0);
         self.columns.iter_mut().for_each(|column| column.truncate(rows));
-    }
-}
-
-fn unfit_at(row: i64, column: usize, unfit: Unfit) -> RowError {
-    match unfit {
-        Unfit::Stale => RowError::Shape,
-        Unfit::Malformed(kind) => RowError::Malformed { row, column, kind },
-        Unfit::Unrepresentable(what) => RowError::Unrepresentable { row, column, what: what.as_str() },
     }
 }
 

@@ -112,11 +112,11 @@ impl Column {
         Ok(size)
     }
 
-    /// Appends one value after another; answers as [`push`](Self::push), or which of them it is that does not fit.
+    /// Appends one value after another; answers as [`push`](Self::push). After an error some are there and some not.
     pub(super) fn extend<'a>(
         &mut self,
         cells: impl ExactSizeIterator<Item = Option<&'a [u8]>>,
-    ) -> Result<usize, (usize, Unfit)> {
+    ) -> Result<usize, Unfit> {
         let (count, nulls, as_null) = (cells.len(), &mut self.nulls, self.unfit_as_null);
         let size = match &mut self.values {
             Values::Int2(values) => extend(values, nulls, as_null, cells, |it| Ok(i16::from_be_bytes(exact(it)?))),
@@ -132,7 +132,7 @@ impl Column {
                 extend(values, nulls, as_null, cells, |it| timestamp(i64::from_be_bytes(exact(it)?)))
             }
             Values::Bytes(text, BytesForm::Plain | BytesForm::Binary) => text.extend(nulls, cells),
-            _ => return cells.enumerate().try_fold(0, |size, (i, it)| Ok(size + self.push(it).map_err(|e| (i, e))?)),
+            _ => return cells.into_iter().try_fold(0, |size, it| Ok(size + self.push(it)?)),
         };
         self.len += count;
         size
@@ -173,15 +173,15 @@ fn extend<'a, T: Default>(
     unfit_as_null: bool,
     cells: impl ExactSizeIterator<Item = Option<&'a [u8]>>,
     convert: impl Fn(&[u8]) -> Result<T, Unfit>,
-) -> Result<usize, (usize, Unfit)> {
+) -> Result<usize, Unfit> {
     let size = cells.len() * size_of::<T>();
     values.reserve(cells.len());
-    for (i, cell) in cells.enumerate() {
+    for cell in cells {
         let value = match cell.map(&convert) {
             Some(Ok(value)) => Some(value),
             None => None,
             Some(Err(Unfit::Unrepresentable(_))) if unfit_as_null => None,
-            Some(Err(unfit)) => return Err((i, unfit)),
+            Some(Err(unfit)) => return Err(unfit),
         };
         nulls.append(value.is_some());
         values.push(value.unwrap_or_default());
@@ -206,14 +206,14 @@ impl Text {
         &mut self,
         nulls: &mut NullBufferBuilder,
         cells: impl ExactSizeIterator<Item = Option<&'a [u8]>>,
-    ) -> Result<usize, (usize, Unfit)> {
+    ) -> Result<usize, Unfit> {
         let start = self.data.len();
         let size = cells.len() * size_of::<i32>();
         self.offsets.reserve(cells.len());
-        for (i, cell) in cells.enumerate() {
+        for cell in cells {
             nulls.append(cell.is_some());
             self.data.extend_from_slice(cell.unwrap_or_default());
-            self.end().map_err(|unfit| (i, unfit))?;
+            self.end()?;
         }
         Ok(size + self.data.len() - start)
     }
@@ -485,3 +485,7 @@ fn interval(mut bytes: &[u8]) -> Result<IntervalMonthDayNano, Unfit> {
     let nanos = micros.checked_mul(1000).ok_or(Unfit::Unrepresentable(What::LongInterval))?;
     Ok(IntervalMonthDayNano::new(months, days, nanos))
 }
+
+#[cfg(test)]
+#[path = "column_tests.rs"]
+mod tests;
