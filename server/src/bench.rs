@@ -41,8 +41,8 @@ impl RawRow for BinaryRow {
     }
 
     #[inline]
-    fn value(&self, column: usize) -> Result<Option<&[u8]>, Malformed> {
-        Ok(self.values[column].clone().map(|range| &self.bytes[range]))
+    fn values(&self) -> impl Iterator<Item = Result<Option<&[u8]>, Malformed>> {
+        self.values.iter().map(|range| Ok(range.clone().map(|range| &self.bytes[range])))
     }
 }
 

@@ -5,7 +5,13 @@ use prost::Message as _;
 use rowstream_contract::v1::{ListValue, StreamQueryRequest, Value};
 
 use crate::{
-    encode::codec::{Codec, TEXT},
+    cursor::tuples::Tuples,
+    encode::{
+        Malformed,
+        codec::{Codec, TEXT},
+        gather::Gathered,
+        row::RawRow as _,
+    },
     plan::{
         self, Source,
         declared::is_name,
@@ -109,6 +115,27 @@ fn fitted(value: &Value, oid: u32) {
     }
 }
 
+/// The messages of a COPY, each behind a byte of its length, and all behind one of how many columns it has: refused, or
+/// rows, each of which is the same read value by value and gathered.
+pub fn tuples(data: &[u8]) {
+    let Some((columns, mut rest)) = data.split_first() else { return };
+    let columns = usize::from(columns % 4);
+    let mut tuples = Tuples::new(columns);
+    let mut gathered = Gathered::new(columns);
+    while let Some((length, behind)) = rest.split_first() {
+        let (message, next) = behind.split_at(behind.len().min(usize::from(*length)));
+        rest = next;
+        let Ok(Some(tuple)) = tuples.read(message) else { continue };
+        assert_eq!(tuple.len(), columns);
+        let values: Result<Vec<_>, Malformed> = tuple.values().collect();
+        let added = tuple.gather(&mut gathered, usize::MAX);
+        assert_eq!(values.is_ok(), added.is_ok(), "{message:?}");
+        if let Ok(values) = values {
+            assert_eq!(gathered.row(gathered.rows() - 1).collect::<Vec<_>>(), values);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::{fs, path::Path};
@@ -169,5 +196,10 @@ mod tests {
     #[test]
     fn damaged_requests_are_refused_or_arranged_well() {
         replay("request", request);
+    }
+
+    #[test]
+    fn damaged_copies_are_refused_or_read_alike_wherever_they_are_cut() {
+        replay("tuples", tuples);
     }
 }

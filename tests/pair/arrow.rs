@@ -9,7 +9,7 @@ use arrow_array::{
     },
 };
 use arrow_schema::{DataType, IntervalUnit, TimeUnit};
-use rowstream_client::{ArrowCompression, ArrowOptions, Call, Compression, Error, Reason};
+use rowstream_client::{ArrowCompression, ArrowOptions, Call, Compression, Error, Reason, Strategy};
 use tonic::Code;
 
 use crate::harness::Pair;
@@ -202,6 +202,22 @@ async fn empty_results_results_without_columns_and_very_wide_ones_are_batches_to
     assert_eq!(last.column(1599).as_primitive::<Int32Type>().value(last.num_rows() - 1), 1899);
     let large = "select repeat('x', 3000000) from generate_series(1, 3)";
     assert_eq!(batches(pair.client().sql(large)).await.expect("rows alone").len(), 3);
+    pair.assert_settled().await;
+}
+
+/// The rows before it in its batch are good.
+#[tokio::test]
+async fn what_arrow_cannot_hold_is_named_in_the_middle_of_a_batch_too() {
+    let pair = Pair::start().await;
+    let sql =
+        "select i, case when i = 50 then 'infinity' else '2000-01-01' end::date as bad from generate_series(0, 99) i";
+    for strategy in [Strategy::Cursor, Strategy::Portal, Strategy::Copy] {
+        let Err(Error::Status(error)) = batches(pair.client().sql(sql).strategy(strategy)).await else {
+            panic!("{strategy:?}: no error")
+        };
+        assert_eq!((error.code(), error.reason()), (Code::OutOfRange, Some(Reason::UnrepresentableValue)));
+        assert!(error.to_string().contains("row 50") && error.to_string().contains("\"bad\""), "{error}");
+    }
     pair.assert_settled().await;
 }
 

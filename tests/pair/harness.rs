@@ -8,14 +8,14 @@ use hyper_util::{
 };
 use rowstream_client::Client;
 use rowstream_contract::v1::{
-    self, Statement, StreamQueryRequest, query_service_client::QueryServiceClient,
+    self, Statement, StreamQueryRequest, StreamQueryResponse, query_service_client::QueryServiceClient,
     read_session_service_client::ReadSessionServiceClient, statement::Source,
 };
 use rowstream_server::{Config, ServeError, serve};
 use rowstream_testkit::{Database, Postgres, Proxy, eventually};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Status, body::Body};
+use tonic::{Request, Status, Streaming, body::Body};
 use tonic_types::StatusExt as _;
 
 /// Long enough for anything that is going to happen at all on a busy machine.
@@ -188,4 +188,76 @@ pub(crate) fn reason(status: &Status) -> String {
 
 pub(crate) fn fact(status: &Status, key: &str) -> Option<String> {
     status.get_details_error_info().and_then(|info| info.metadata.get(key).cloned())
+}
+
+/// How a statement is read and what its rows are sent as.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Way {
+    pub(crate) strategy: v1::Strategy,
+    pub(crate) encoding: v1::Encoding,
+}
+
+impl Way {
+    pub(crate) const fn rows(strategy: v1::Strategy) -> Self {
+        Self { strategy, encoding: v1::Encoding::Rows }
+    }
+
+    pub(crate) const fn arrow(strategy: v1::Strategy) -> Self {
+        Self { strategy, encoding: v1::Encoding::Arrow }
+    }
+
+    /// A request for ad-hoc SQL.
+    pub(crate) fn sql(self, text: &str) -> StreamQueryRequest {
+        let Self { strategy, encoding } = self;
+        StreamQueryRequest { strategy: strategy.into(), encoding: encoding.into(), ..sql(text) }
+    }
+
+    /// The same strategy for a call of the client's, which sends rows.
+    pub(crate) fn strategy(self) -> rowstream_client::Strategy {
+        match self.strategy {
+            v1::Strategy::Unspecified | v1::Strategy::Auto => rowstream_client::Strategy::Auto,
+            v1::Strategy::Cursor => rowstream_client::Strategy::Cursor,
+            v1::Strategy::Portal => rowstream_client::Strategy::Portal,
+            v1::Strategy::Copy => rowstream_client::Strategy::Copy,
+        }
+    }
+}
+
+/// One test for each strategy out of a function that takes a [`Way`]: `name::by_cursor`, `by_portal`, `by_copy`; with
+/// `and arrow` for each strategy in Arrow, too. What follows `:` goes to `tokio::test`.
+macro_rules! by_each_strategy {
+    ($name:ident and arrow $(: $($how:tt)*)?) => {
+        mod $name {
+            $crate::harness::by_each_strategy!(@tests $name [$($($how)*)?]
+                by_cursor rows Cursor, by_portal rows Portal, by_copy rows Copy,
+                by_cursor_in_arrow arrow Cursor, by_portal_in_arrow arrow Portal, by_copy_in_arrow arrow Copy);
+        }
+    };
+    ($name:ident $(: $($how:tt)*)?) => {
+        mod $name {
+            $crate::harness::by_each_strategy!(@tests $name [$($($how)*)?]
+                by_cursor rows Cursor, by_portal rows Portal, by_copy rows Copy);
+        }
+    };
+    (@tests $name:ident $how:tt $($test:ident $encoding:ident $strategy:ident),+) => {
+        $($crate::harness::by_each_strategy!(@test $name $how $test $encoding $strategy);)+
+    };
+    (@test $name:ident [$($how:tt)*] $test:ident $encoding:ident $strategy:ident) => {
+        #[tokio::test($($how)*)]
+        async fn $test() {
+            super::$name($crate::harness::Way::$encoding(rowstream_contract::v1::Strategy::$strategy)).await;
+        }
+    };
+}
+pub(crate) use by_each_strategy;
+
+/// Reads on until the call's error, which comes before any summary.
+pub(crate) async fn error_of(mut stream: Streaming<StreamQueryResponse>) -> Status {
+    loop {
+        match stream.message().await {
+            Ok(Some(message)) => assert!(!matches!(message.event, Some(v1::stream_query_response::Event::Summary(_)))),
+            Ok(None) => panic!("the stream ended without an error"),
+            Err(status) => return status,
+        }
+    }
 }

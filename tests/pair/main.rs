@@ -2,6 +2,7 @@
 //!
 //! - [`contract`]: hand-written row messages equal the generated ones; the documents name every reason
 //! - [`arrow`]: record batches: every type and value, and what Arrow cannot hold
+//! - [`arrow_values`]: random rows of every type, in Arrow and as rows
 //! - [`types`]: every value as psql prints it; parameters of every kind
 //! - [`statements`]: what is run and what is refused; named queries; bad input
 //! - [`table_reads`]: tables without SQL: filters, names, privileges, changes, what is open
@@ -26,6 +27,7 @@
 mod harness;
 
 mod arrow;
+mod arrow_values;
 mod blocking;
 mod cancels;
 mod contract;

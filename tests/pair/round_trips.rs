@@ -1,6 +1,6 @@
 //! How often the server goes to PostgreSQL and back for a call: latency is made of round trips.
 
-use rowstream_client::Client;
+use rowstream_client::{Client, Strategy};
 use rowstream_testkit::Proxy;
 
 use crate::harness::Pair;
@@ -65,4 +65,21 @@ async fn a_long_result_takes_a_round_trip_for_hundreds_of_kilobytes() {
     // 12 MB at up to 512 KiB a trip, and a few small ones to begin with.
     let trips = trips_of(&proxy, stream).await;
     assert!(trips < 40, "{trips} round trips");
+}
+
+/// Transaction, preparation, rows and ROLLBACK; before a copy PostgreSQL is asked for its plan, too.
+#[tokio::test]
+async fn a_statement_that_runs_whole_takes_the_same_round_trips_whatever_its_length() {
+    let (pair, proxy, client) = counted().await;
+    for (strategy, trips) in [(Strategy::Portal, 4), (Strategy::Copy, 5)] {
+        for rows in [1, 10, 10_000] {
+            let stream = async || {
+                let sql = format!("select i, repeat('x', 100) from generate_series(1, {rows}) i");
+                let mut read = client.sql(sql).strategy(strategy).stream().await.expect("rows");
+                while read.next_batch().await.expect("rows").is_some() {}
+                pair.assert_idle().await;
+            };
+            assert_eq!(trips_of(&proxy, stream).await, trips, "{strategy:?} of {rows} rows");
+        }
+    }
 }

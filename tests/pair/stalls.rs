@@ -7,16 +7,17 @@ use rowstream_contract::v1::stream_query_response::Event;
 use rowstream_testkit::{Proxy, eventually};
 use tonic::Code;
 
-use crate::harness::{PATIENCE, Pair, reason, sql};
+use crate::harness::{PATIENCE, Pair, Way, by_each_strategy, error_of, reason};
 
 /// 200 MB: far more than all buffers between PostgreSQL and a consumer hold.
 const LARGE: &str = "select i, repeat('x', 1000) from generate_series(1, 200000) i /* large */";
 
-#[tokio::test]
-async fn a_stalled_consumer_stops_the_fetches() {
+by_each_strategy!(a_stalled_consumer_stops_the_fetches and arrow);
+
+async fn a_stalled_consumer_stops_the_fetches(way: Way) {
     let (pair, proxy) = Pair::through_proxy(&["--pool-max", "1"]).await;
     let mut raw = pair.raw().await;
-    let mut stream = raw.stream_query(sql(LARGE)).await.expect("headers").into_inner();
+    let mut stream = raw.stream_query(way.sql(LARGE)).await.expect("headers").into_inner();
     let mut read = 0;
     while read < 3 {
         if let Some(Event::Batch(_)) = stream.message().await.expect("a message").expect("not the end").event {
@@ -37,30 +38,26 @@ async fn a_stalled_consumer_stops_the_fetches() {
     pair.assert_settled().await;
 }
 
-#[tokio::test]
-async fn a_consumer_that_stalls_loses_its_connection_in_time_and_is_told_when_it_returns() {
+by_each_strategy!(a_consumer_that_stalls_loses_its_connection_in_time_and_is_told_when_it_returns and arrow);
+
+async fn a_consumer_that_stalls_loses_its_connection_in_time_and_is_told_when_it_returns(way: Way) {
     let pair = Pair::with(&["--pool-max", "1", "--stall-timeout", "300ms"]).await;
     let mut raw = pair.raw().await;
-    let mut stream = raw.stream_query(sql(LARGE)).await.expect("headers").into_inner();
+    let stream = raw.stream_query(way.sql(LARGE)).await.expect("headers").into_inner();
     // The pool's only connection serves others although the stream is still open.
     let row = pair.client().sql("select 1").deadline(PATIENCE).query_row().await;
     row.expect("the connection is free again");
     pair.assert_settled().await;
-    let status = loop {
-        match stream.message().await {
-            Ok(Some(message)) => assert!(!matches!(message.event, Some(Event::Summary(_)))),
-            Ok(None) => panic!("the stream ended without an error"),
-            Err(status) => break status,
-        }
-    };
+    let status = error_of(stream).await;
     assert_eq!((status.code(), reason(&status).as_str()), (Code::Aborted, "CONSUMER_STALLED"));
 }
 
-#[tokio::test]
-async fn a_consumer_that_is_slow_but_steady_is_served() {
+by_each_strategy!(a_consumer_that_is_slow_but_steady_is_served);
+
+async fn a_consumer_that_is_slow_but_steady_is_served(way: Way) {
     let pair = Pair::with(&["--stall-timeout", "500ms"]).await;
-    let mut rows =
-        pair.client().sql("select i, repeat('x', 1000) from generate_series(1, 5000) i").stream().await.expect("rows");
+    let call = pair.client().sql("select i, repeat('x', 1000) from generate_series(1, 5000) i");
+    let mut rows = call.strategy(way.strategy()).stream().await.expect("rows");
     let mut count = 0;
     while let Some(batch) = rows.next_batch().await.expect("no stall") {
         count += batch.len();
@@ -70,13 +67,14 @@ async fn a_consumer_that_is_slow_but_steady_is_served() {
     pair.assert_settled().await;
 }
 
-#[tokio::test]
-async fn a_consumer_whose_connection_breaks_frees_everything() {
+by_each_strategy!(a_consumer_whose_connection_breaks_frees_everything);
+
+async fn a_consumer_whose_connection_breaks_frees_everything(way: Way) {
     let pair = Pair::with(&["--pool-max", "1"]).await;
     let address = pair.url.trim_start_matches("http://").parse().expect("an address");
     let proxy = Proxy::start(address).await.expect("a proxy");
     let client = rowstream_client::Client::builder([format!("http://{}", proxy.address())]).build().expect("valid");
-    let mut rows = client.sql(LARGE).stream().await.expect("a first batch");
+    let mut rows = client.sql(LARGE).strategy(way.strategy()).stream().await.expect("a first batch");
     rows.next_batch().await.expect("rows").expect("not the end");
     pair.until_large_is_underway().await;
     proxy.reset_all();

@@ -9,7 +9,7 @@ use rowstream_contract::v1::{
 use rowstream_testkit::eventually;
 use tonic::{Code, Status, Streaming};
 
-use crate::harness::{PATIENCE, Pair, SETTLE, fact, reason, sql, text, within};
+use crate::harness::{PATIENCE, Pair, SETTLE, Way, error_of, fact, reason, sql, text, within};
 
 const WHOLE: [Strategy; 2] = [Strategy::Portal, Strategy::Copy];
 /// 200 MB: far more than all buffers between PostgreSQL and a consumer hold.
@@ -37,17 +37,6 @@ fn ends(events: &[Event]) -> (v1::Header, v1::Summary) {
         panic!("no header or no summary")
     };
     (header.clone(), *summary)
-}
-
-/// Reads on until the call's error.
-async fn error_of(mut stream: Streaming<StreamQueryResponse>) -> Status {
-    loop {
-        match stream.message().await {
-            Ok(Some(message)) => assert!(!matches!(message.event, Some(Event::Summary(_)))),
-            Ok(None) => panic!("the stream ended without an error"),
-            Err(status) => return status,
-        }
-    }
 }
 
 async fn until_batch(stream: &mut Streaming<StreamQueryResponse>) {
@@ -341,5 +330,34 @@ async fn only_a_cursor_has_no_parallel_workers() {
         let (_, summary) = ends(&events(&pair, by(strategy, query)).await.expect("an answer"));
         assert_eq!(summary.row_count, helped, "{strategy:?}");
     }
+    pair.assert_settled().await;
+}
+
+/// Types that are made into text beside those that are not, every one of them NULL, with and without a value bound.
+#[tokio::test]
+async fn nulls_of_an_enum_are_nulls_by_every_strategy() {
+    let pair = Pair::start().await;
+    pair.psql("create type mood as enum ('sad', 'happy'); create domain feeling as mood");
+    pair.psql("create table m (i int, m mood, f feeling, a mood[]); insert into m values (1, null, null, null)");
+    pair.psql("insert into m values (2, 'happy', 'sad', array['sad', null]::mood[])");
+    let null = v1::Value { kind: None };
+    for strategy in [Strategy::Cursor, Strategy::Portal, Strategy::Copy] {
+        let client = Way::rows(strategy).strategy();
+        // The second time along a plan that is known.
+        for _ in 0..2 {
+            let mut rows =
+                pair.client().sql("select m, f, a, i from m order by i").strategy(client).stream().await.expect("rows");
+            let batch = rows.next_batch().await.expect("no error").expect("rows");
+            let values: Vec<[Option<String>; 2]> =
+                batch.iter().map(|row| [0, 1].map(|column| row.get(column).expect("text or NULL"))).collect();
+            let given = |text: &str| Some(text.to_owned());
+            assert_eq!(values, [[None, None], [given("happy"), given("sad")]], "{strategy:?}");
+            assert!(batch.iter().next().expect("a row").get::<Option<Vec<Option<String>>>>(2).expect("NULL").is_none());
+        }
+    }
+    let mut bound = by(Strategy::Portal, "select i from m where m = $1::mood or ($1::mood is null and m is null)");
+    bound.statement.as_mut().expect("given").parameters = vec![null];
+    let (_, summary) = ends(&events(&pair, bound).await.expect("rows"));
+    assert_eq!(summary.row_count, 1, "a NULL is bound as one");
     pair.assert_settled().await;
 }

@@ -4,7 +4,7 @@ use futures_util::TryStreamExt as _;
 use rowstream_contract::v1::{StreamQueryRequest, StreamQueryResponse, stream_query_response::Event};
 use tonic::Code;
 
-use crate::harness::{Pair, fact, reason, sql};
+use crate::harness::{Pair, Way, by_each_strategy, fact, reason, sql};
 
 async fn messages(pair: &Pair, request: StreamQueryRequest) -> Vec<Event> {
     let stream = pair.raw().await.stream_query(request).await.expect("headers").into_inner();
@@ -65,11 +65,12 @@ async fn rows_and_batches_keep_their_limits() {
     }
 }
 
-#[tokio::test]
-async fn a_row_over_the_message_limit_travels_alone_and_one_over_the_row_limit_is_refused() {
+by_each_strategy!(a_row_over_the_message_limit_travels_alone_and_one_over_the_row_limit_is_refused and arrow);
+
+async fn a_row_over_the_message_limit_travels_alone_and_one_over_the_row_limit_is_refused(way: Way) {
     let pair = Pair::with(&["--max-row-bytes", "8MiB"]).await;
     let large = "select i, repeat('x', case when i = 50 then 5000000 else 10 end) from generate_series(1, 100) i";
-    let events = messages(&pair, sql(large)).await;
+    let events = messages(&pair, way.sql(large)).await;
     let alone = events.iter().filter_map(|event| match event {
         Event::Batch(batch) if batch.data.bytes().len() > 4 << 20 => Some(batch.row_count),
         _ => None,
@@ -77,7 +78,7 @@ async fn a_row_over_the_message_limit_travels_alone_and_one_over_the_row_limit_i
     assert_eq!(alone.collect::<Vec<_>>(), [1]);
 
     let too_large = "select i, repeat('x', case when i = 50 then 9000000 else 10 end) from generate_series(1, 100) i";
-    let stream = pair.raw().await.stream_query(sql(too_large)).await;
+    let stream = pair.raw().await.stream_query(way.sql(too_large)).await;
     let status = match stream {
         Err(status) => status,
         Ok(stream) => stream.into_inner().try_collect::<Vec<_>>().await.expect_err("too large"),

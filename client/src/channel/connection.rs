@@ -30,6 +30,10 @@ pub(super) const STREAMS: usize = 256;
 /// What HTTP/2 allows (RFC 9113, 6.9.1).
 const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 
+/// The largest frame that a server may send: a batch then comes in one piece, for one write there and one look here,
+/// instead of sixteen.
+const FRAME: u32 = 512 * 1024;
+
 /// A connection that is open, or will be; all clones are of the same one.
 pub(super) type Connecting = Shared<BoxFuture<'static, Result<Channel, Cause>>>;
 
@@ -68,6 +72,7 @@ pub(super) fn tune(endpoint: Endpoint, settings: &Settings) -> Endpoint {
         .http2_keep_alive_interval(settings.keepalive)
         .keep_alive_timeout(settings.keepalive)
         .keep_alive_while_idle(true)
+        .max_frame_size(FRAME)
         .initial_stream_window_size(settings.stream_window_bytes)
         .initial_connection_window_size(settings.stream_window_bytes.saturating_mul(streams).min(LARGEST_WINDOW))
 }

@@ -72,27 +72,30 @@ impl Copy {
         let copy = sql::copy(&self.query);
         let mut tuples = Tuples::new(self.expected.len());
         let enough = CancellationToken::new();
-        let (mut begun, mut broken) = (false, None);
+        let (mut begun, mut ended, mut broken) = (false, false, None);
         let (connection, guard) = self.session.split();
         let reading = async {
             let mut data = connection.sql.copy_out_raw(&copy.sql).await?;
             begun = true;
             let mut pace = Pace::new();
             while let Some(data) = pace.next(&mut data, sink).await? {
-                if enough.is_cancelled() || stop.now().is_some() {
+                if ended || stop.now().is_some() {
                     continue;
                 }
-                if let Err(error) = pass_on(&mut tuples, &data, sink).await {
-                    broken = Some(error);
+                match tuples.read(&data) {
+                    Ok(Some(tuple)) if sink.push(&tuple) => sink.drain().await,
+                    Ok(_) => {}
+                    Err(what) => broken = Some(what),
                 }
                 if broken.is_some() || sink.has_enough() {
+                    ended = true;
                     enough.cancel();
                 }
             }
             Ok(())
         };
         let result = guard.run_until(stop, copy.text, enough.cancelled(), reading).await;
-        let stopped = enough.is_cancelled() || stop.now().is_some();
+        let stopped = ended || stop.now().is_some();
         if broken.is_none() && result.is_ok() && !stopped {
             broken = tuples.finish().err();
         }
@@ -104,18 +107,4 @@ impl Copy {
             None => result,
         }
     }
-}
-
-/// Passes on the rows that are complete.
-async fn pass_on(tuples: &mut Tuples, data: &[u8], sink: &mut impl RowSink) -> Result<(), Broken> {
-    tuples.feed(data);
-    while let Some(tuple) = tuples.next()? {
-        if sink.push(&tuple) {
-            sink.drain().await;
-        }
-        if sink.has_enough() {
-            break;
-        }
-    }
-    Ok(())
 }

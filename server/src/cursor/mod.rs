@@ -25,4 +25,4 @@ pub(crate) mod sample;
 pub(crate) mod session;
 pub(crate) mod sizing;
 pub(crate) mod snapshot;
-mod tuples;
+pub(crate) mod tuples;

@@ -67,18 +67,19 @@ impl Portal {
         let reading = async {
             let mut rows = query.fetch(&mut connection.sql);
             let mut pace = Pace::new();
-            let mut first = true;
+            let (mut first, mut ended) = (true, false);
             while let Some(row) = pace.next(&mut rows, sink).await? {
                 if std::mem::take(&mut first) {
                     schema_changed = !looks_like(&row, expected);
                 }
-                if enough.is_cancelled() {
+                if ended {
                     continue;
                 }
                 if !schema_changed && sink.push(&row) {
                     sink.drain().await;
                 }
                 if schema_changed || sink.has_enough() {
+                    ended = true;
                     enough.cancel();
                 }
             }

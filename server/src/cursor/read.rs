@@ -24,7 +24,7 @@ use crate::{
 /// next.
 const FETCHES_A_TRIP: i64 = 4;
 /// What each of them is to bring at least: below that, round trips cost more than rows.
-const FETCH_BYTES: usize = 128 * 1024;
+const FETCH_BYTES: usize = 512 * 1024;
 
 /// Where rows go as they arrive.
 pub(crate) trait RowSink {

@@ -1,7 +1,10 @@
 //! Rows into batches: a batch closes by bytes or by rows, and is never over the message limit unless
 //! it is a single row. The encoders say how large it is.
 
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use rowstream_contract::rows::{Batch, Data};
@@ -11,6 +14,11 @@ use crate::plan::{Column, options::Encoding};
 
 /// Room in a message for what is not rows: the event, the counts, the resume token (`stream::bookmark`).
 const MESSAGE_OVERHEAD: usize = 5 * 1024;
+
+/// After this many rows the time of encoding is taken from every sixteenth row: reading the clock
+/// for each would cost as much as a short row.
+const TIMED_ROWS: i64 = 64;
+const SAMPLE: u32 = 16;
 
 /// When a batch closes.
 #[derive(Clone, Copy, Debug)]
@@ -87,10 +95,15 @@ impl Cutter {
         bytes > self.limits.message_bytes.saturating_sub(MESSAGE_OVERHEAD)
     }
 
-    /// A row has been added. Answers whether the batch is full.
-    pub(crate) fn added(&mut self, bytes: usize) -> bool {
-        self.rows += 1;
-        bytes >= self.target() || self.rows >= self.limits.rows
+    /// Whether the batch is full with so many rows more and of that size.
+    pub(crate) fn would_be_full(&self, more: i64, bytes: usize) -> bool {
+        bytes >= self.target() || self.rows + more >= self.limits.rows
+    }
+
+    /// Rows have been added. Answers whether the batch is full.
+    pub(crate) fn added(&mut self, rows: usize, bytes: usize) -> bool {
+        self.rows += i64::try_from(rows).unwrap_or(i64::MAX);
+        self.would_be_full(0, bytes)
     }
 
     /// Closes the batch with what has been encoded.
@@ -116,6 +129,8 @@ impl Cutter {
 pub(crate) struct BatchBuilder {
     cutter: Cutter,
     encoder: Encoder,
+    /// Time spent so far.
+    pub(crate) encoding: Duration,
 }
 
 #[derive(Debug)]
@@ -130,7 +145,7 @@ impl BatchBuilder {
             Encoding::Rows => Encoder::Rows(RowsEncoder::new(columns.iter().map(|column| column.codec).collect())),
             Encoding::Arrow(options) => Encoder::Arrow(Box::new(ArrowEncoder::new(columns, options))),
         };
-        Self { cutter: Cutter::new(limits), encoder }
+        Self { cutter: Cutter::new(limits), encoder, encoding: Duration::ZERO }
     }
 
     /// Has rows counted from here on.
@@ -150,10 +165,27 @@ impl BatchBuilder {
     /// Encodes one row. Closed batches then wait in [`next_closed`](Self::next_closed).
     #[inline]
     pub(crate) fn push(&mut self, row: &impl RawRow) -> Result<(), RowError> {
-        match &mut self.encoder {
-            Encoder::Rows(encoder) => encoder.push(row, &mut self.cutter),
-            Encoder::Arrow(encoder) => encoder.push(row, &mut self.cutter),
-        }
+        let weight = match self.row_count() {
+            ..TIMED_ROWS => 1,
+            row if row % i64::from(SAMPLE) == 0 => SAMPLE,
+            _ => 0,
+        };
+        let start = (weight > 0).then(Instant::now);
+        let settle = match &mut self.encoder {
+            Encoder::Rows(encoder) => encoder.push(row, &mut self.cutter).map(|()| false),
+            Encoder::Arrow(encoder) => encoder.push(row, &self.cutter),
+        };
+        self.encoding += start.map_or(Duration::ZERO, |start| start.elapsed() * weight);
+        if settle? { self.settle() } else { Ok(()) }
+    }
+
+    /// Encodes the rows that wait for others.
+    fn settle(&mut self) -> Result<(), RowError> {
+        let Encoder::Arrow(encoder) = &mut self.encoder else { return Ok(()) };
+        let start = Instant::now();
+        let settled = encoder.settle(&mut self.cutter);
+        self.encoding += start.elapsed();
+        settled
     }
 
     /// A batch that is ready to be sent.
@@ -163,6 +195,7 @@ impl BatchBuilder {
 
     /// Closes what there is, however little.
     pub(crate) fn close(&mut self) -> Result<(), RowError> {
+        self.settle()?;
         match &mut self.encoder {
             _ if self.cutter.rows == 0 => Ok(()),
             Encoder::Rows(encoder) => {
@@ -180,7 +213,14 @@ impl BatchBuilder {
 
     /// Whether a batch has been begun.
     pub(crate) fn is_building(&self) -> bool {
-        self.cutter.rows > 0
+        self.cutter.rows + self.pending_rows() > 0
+    }
+
+    fn pending_rows(&self) -> i64 {
+        match &self.encoder {
+            Encoder::Rows(_) => 0,
+            Encoder::Arrow(encoder) => encoder.pending_rows(),
+        }
     }
 
     /// The size of the batch that has been begun.
@@ -191,8 +231,8 @@ impl BatchBuilder {
         }
     }
 
-    /// Rows encoded so far.
+    /// Rows taken so far.
     pub(crate) fn row_count(&self) -> i64 {
-        self.cutter.row_count()
+        self.cutter.row_count() + self.pending_rows()
     }
 }

@@ -4,6 +4,7 @@
 //! - [`numeric`], [`datetime`], [`array`]: the forms that need work;
 //! - [`wire`]: the few protobuf shapes that rows are made of;
 //! - [`rows`] and [`arrow`]: rows in the two encodings;
+//! - [`row`] a row however it was read, [`gather`] a few of them;
 //! - [`batch`]: batches that close by bytes or by count.
 //!
 //! Types that have no codec here never arrive: the plan casts them to text in SQL.
@@ -13,6 +14,7 @@ pub(crate) mod arrow;
 pub(crate) mod batch;
 pub(crate) mod codec;
 pub(crate) mod datetime;
+pub(crate) mod gather;
 pub(crate) mod numeric;
 pub(crate) mod row;
 pub(crate) mod rows;

@@ -2,15 +2,29 @@
 
 use sqlx::{Row as _, ValueRef as _, postgres::PgRow};
 
-use super::Malformed;
+use super::{
+    Malformed,
+    gather::{Gathered, Refused},
+};
 
 /// The values of one row in PostgreSQL's binary form.
 pub(crate) trait RawRow {
     /// How many there are.
     fn len(&self) -> usize;
 
-    /// The value of a column; `None` is NULL.
-    fn value(&self, column: usize) -> Result<Option<&[u8]>, Malformed>;
+    /// All of them, in order; `None` is NULL.
+    fn values(&self) -> impl Iterator<Item = Result<Option<&[u8]>, Malformed>>;
+
+    /// The value of one column.
+    fn value(&self, column: usize) -> Result<Option<&[u8]>, Malformed> {
+        self.values().nth(column).unwrap_or(Err(Malformed::Binary))
+    }
+
+    /// Adds it to others, if it has at most `limit` bytes.
+    #[inline]
+    fn gather(&self, gathered: &mut Gathered, limit: usize) -> Result<(), Refused> {
+        gathered.add(self.values(), limit)
+    }
 }
 
 /// A row whose last value is not for the caller.
@@ -23,8 +37,8 @@ impl<R: RawRow> RawRow for WithoutLast<'_, R> {
     }
 
     #[inline]
-    fn value(&self, column: usize) -> Result<Option<&[u8]>, Malformed> {
-        self.0.value(column)
+    fn values(&self) -> impl Iterator<Item = Result<Option<&[u8]>, Malformed>> {
+        self.0.values().take(self.len())
     }
 }
 
@@ -34,11 +48,13 @@ impl RawRow for PgRow {
     }
 
     #[inline]
-    fn value(&self, column: usize) -> Result<Option<&[u8]>, Malformed> {
-        let value = self.try_get_raw(column).map_err(|_| Malformed::Binary)?;
-        if value.is_null() {
-            return Ok(None);
-        }
-        value.as_bytes().map(Some).map_err(|_| Malformed::Binary)
+    fn values(&self) -> impl Iterator<Item = Result<Option<&[u8]>, Malformed>> {
+        (0..RawRow::len(self)).map(|column| {
+            let value = self.try_get_raw(column).map_err(|_| Malformed::Binary)?;
+            if value.is_null() {
+                return Ok(None);
+            }
+            value.as_bytes().map(Some).map_err(|_| Malformed::Binary)
+        })
     }
 }

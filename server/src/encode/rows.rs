@@ -39,7 +39,7 @@ impl RowsEncoder {
             self.close(cutter);
             self.buffer = alone;
         }
-        if cutter.added(self.buffer.len()) {
+        if cutter.added(1, self.buffer.len()) {
             self.close(cutter);
         }
         Ok(())
@@ -60,9 +60,9 @@ impl RowsEncoder {
         let number = cutter.row_count();
         let open = wire::open_row(self.row_length_guess, &mut self.buffer);
         let mut size = 0;
-        for (column, codec) in self.codecs.iter().enumerate() {
+        for ((column, codec), value) in self.codecs.iter().enumerate().zip(row.values()) {
             let malformed = |kind| RowError::Malformed { row: number, column, kind };
-            let value = row.value(column).map_err(malformed)?;
+            let value = value.map_err(malformed)?;
             cutter.measure(&mut size, value)?;
             match value {
                 Some(bytes) => codec.write(bytes, &mut self.buffer).map_err(malformed)?,

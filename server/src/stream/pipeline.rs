@@ -26,10 +26,6 @@ use crate::{
     stop::Cause,
 };
 
-/// After this many rows the time of encoding is taken from every sixteenth row: reading the clock
-/// for each would cost as much as a short row.
-const TIMED_ROWS: i64 = 64;
-const SAMPLE: i64 = 16;
 /// Rows that have waited this long are sent although their batch is not full.
 const LINGER: Duration = Duration::from_millis(100);
 
@@ -57,13 +53,11 @@ pub(crate) struct Pipeline<'a> {
     memory: Option<Memory>,
     batch_bytes: usize,
     bytes: i64,
-    seen: i64,
     last_sent: Instant,
     pub(crate) sent: Sent,
     pub(crate) truncated: bool,
     /// All rows of the result have come.
     complete: bool,
-    pub(crate) encoding: Duration,
     pub(crate) error: Option<Error>,
 }
 
@@ -96,12 +90,10 @@ impl<'a> Pipeline<'a> {
             memory: None,
             batch_bytes: options.limits.bytes,
             bytes: 0,
-            seen: 0,
             last_sent: Instant::now(),
             sent: Sent::default(),
             truncated: false,
             complete: false,
-            encoding: Duration::ZERO,
             error: None,
         }
     }
@@ -141,16 +133,20 @@ impl<'a> Pipeline<'a> {
         summary.byte_count = self.sent.bytes;
         summary.checksum = self.sent.checksum;
         summary.truncated = self.truncated;
-        summary.encode = duration(self.encoding);
+        summary.encode = duration(self.encoding());
         summary.client_wait = duration(self.outbox.waited);
         summary.database = duration(self.database_time(started));
         let resume_token = self.bookmark.behind(self.builder.row_count(), true);
         self.outbox.send(Message { event: Event::Summary(summary), resume_token }, None).await
     }
 
+    pub(crate) fn encoding(&self) -> Duration {
+        self.builder.encoding
+    }
+
     /// What was neither encoding nor waiting for the caller.
     pub(crate) fn database_time(&self, started: Instant) -> Duration {
-        started.elapsed().saturating_sub(self.encoding + self.outbox.waited)
+        started.elapsed().saturating_sub(self.encoding() + self.outbox.waited)
     }
 
     async fn send_header(&mut self) {
@@ -213,8 +209,9 @@ impl<'a> Pipeline<'a> {
         false
     }
 
+    /// The first error is what the caller is told.
     fn fail(&mut self, error: RowError) {
-        self.error = Some(match error {
+        let error = match error {
             RowError::TooLarge { row, .. } => Error::RowTooLarge { row, limit: self.row_limit },
             RowError::Shape => Error::SchemaChanged,
             RowError::Arrow(cause) => Error::Internal(cause),
@@ -228,7 +225,8 @@ impl<'a> Pipeline<'a> {
                     Malformed::Binary => Error::Internal(format!("row {row}, column {name:?}: unexpected binary form")),
                 }
             }
-        });
+        };
+        self.error.get_or_insert(error);
         self.call.stop.stop(Cause::Failed);
     }
 }
@@ -245,20 +243,10 @@ impl RowSink for Pipeline<'_> {
             self.truncated = true;
             return false;
         }
-        let weight = match self.seen {
-            ..TIMED_ROWS => 1,
-            seen if seen % SAMPLE == 0 => SAMPLE,
-            _ => 0,
-        };
-        self.seen += 1;
-        let start = (weight > 0).then(Instant::now);
         let result = match self.described.places {
             false => self.builder.push(row),
             true => self.builder.push(&WithoutLast(row)),
         };
-        if let Some(start) = start {
-            self.encoding += start.elapsed() * u32::try_from(weight).unwrap_or(1);
-        }
         if let Err(error) = result {
             self.fail(error);
         }

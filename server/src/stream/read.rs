@@ -218,7 +218,7 @@ impl Read<'_> {
             }
             (None, failed) => failed,
         };
-        let (sent, encode, database) = (pipeline.sent, pipeline.encoding, pipeline.database_time(started));
+        let (sent, encode, database) = (pipeline.sent, pipeline.encoding(), pipeline.database_time(started));
         let dead = reader.was_dead();
         reader.finish().await;
         let client_wait = self.outbox.waited;

@@ -20,6 +20,7 @@ use crate::{
     encode::{
         Malformed,
         batch::{Cutter, RowError},
+        gather::{Gathered, Refused},
         row::RawRow,
     },
     plan::{
@@ -41,6 +42,8 @@ const FIRST_ROWS: usize = 64;
 pub(crate) struct ArrowEncoder {
     schema: SchemaRef,
     columns: Vec<Column>,
+    /// The rows that come next.
+    pending: Gathered,
     options: IpcWriteOptions,
     messages: Result<StreamEncoder, ArrowError>,
     /// Of the batch that has been begun.
@@ -73,7 +76,8 @@ impl ArrowEncoder {
             .unwrap_or_default();
         let messages = messages(&schema, &options);
         let overhead = BATCH_OVERHEAD + columns.len() * COLUMN_OVERHEAD;
-        Self { schema, columns: builders, options, messages, bytes: 0, overhead }
+        let pending = Gathered::new(columns.len());
+        Self { schema, columns: builders, pending, options, messages, bytes: 0, overhead }
     }
 
     /// The schema as a message.
@@ -90,25 +94,73 @@ impl ArrowEncoder {
         message.into()
     }
 
-    pub(crate) fn push(&mut self, row: &impl RawRow, cutter: &mut Cutter) -> Result<(), RowError> {
+    /// Takes a row. Answers whether rows should be [settled](Self::settle) now.
+    pub(crate) fn push(&mut self, row: &impl RawRow, cutter: &Cutter) -> Result<bool, RowError> {
+        if row.len() != self.columns.len() {
+            return Err(RowError::Shape);
+        }
+        row.gather(&mut self.pending, cutter.limits.row_bytes).map_err(|refused| {
+            let row = cutter.row_count() + self.pending_rows();
+            match refused {
+                Refused::TooLarge(bytes) => RowError::TooLarge { row, bytes },
+                Refused::Malformed { column, kind } => RowError::Malformed { row, column, kind },
+            }
+        })?;
+        Ok(self.pending.is_full() || cutter.would_be_full(self.pending_rows(), self.bytes()))
+    }
+
+    /// Rows that are not encoded yet.
+    pub(crate) fn pending_rows(&self) -> i64 {
+        i64::try_from(self.pending.rows()).unwrap_or(i64::MAX)
+    }
+
+    /// About how large the batch would be that has been begun; exact when nothing is pending.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes + self.pending.bytes() + self.overhead
+    }
+
+    /// Encodes what is pending: column by column, or row by row if it may have to be cut.
+    pub(crate) fn settle(&mut self, cutter: &mut Cutter) -> Result<(), RowError> {
+        let mut pending = std::mem::take(&mut self.pending);
+        let settled = self.settle_rows(&pending, cutter);
+        pending.clear();
+        self.pending = pending;
+        settled
+    }
+
+    fn settle_rows(&mut self, pending: &Gathered, cutter: &mut Cutter) -> Result<(), RowError> {
         let before = self.bytes;
-        self.append(row, cutter)?;
-        if cutter.rows() > 0 && cutter.is_over(self.bytes()) {
+        let appended = self.append_columns(pending);
+        let alone = cutter.rows() == 0 && pending.rows() == 1;
+        if appended.is_err() || (cutter.is_over(self.bytes()) && !alone) {
+            // The rows before one that does not fit are still sent.
             self.truncate(cutter.rows());
             self.bytes = before;
-            self.close(cutter)?;
-            self.append(row, cutter)?;
+            return (0..pending.rows()).try_for_each(|row| self.settle_row(pending, row, cutter));
         }
-        if cutter.added(self.bytes()) {
+        if cutter.added(pending.rows(), self.bytes()) {
             self.close(cutter)?;
         }
         Ok(())
     }
 
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes + self.overhead
+    /// Appends one row, in a batch of its own if there is no room for it.
+    fn settle_row(&mut self, pending: &Gathered, row: usize, cutter: &mut Cutter) -> Result<(), RowError> {
+        let before = self.bytes;
+        self.append_row(pending, row, cutter)?;
+        if cutter.rows() > 0 && cutter.is_over(self.bytes()) {
+            self.truncate(cutter.rows());
+            self.bytes = before;
+            self.close(cutter)?;
+            self.append_row(pending, row, cutter)?;
+        }
+        if cutter.added(1, self.bytes()) {
+            self.close(cutter)?;
+        }
+        Ok(())
     }
 
+    /// Closes the batch of the rows that are settled.
     pub(crate) fn close(&mut self, cutter: &mut Cutter) -> Result<(), RowError> {
         let first = cutter.row_count() - cutter.rows();
         let mut arrays = Vec::with_capacity(self.columns.len());
@@ -132,20 +184,31 @@ impl ArrowEncoder {
         Ok(())
     }
 
-    fn append(&mut self, row: &impl RawRow, cutter: &Cutter) -> Result<(), RowError> {
-        if row.len() != self.columns.len() {
-            return Err(RowError::Shape);
-        }
-        let number = cutter.row_count();
-        let (mut size, mut bytes) = (0, self.bytes);
+    fn append_columns(&mut self, pending: &Gathered) -> Result<(), Unfit> {
         for (column, builder) in self.columns.iter_mut().enumerate() {
-            let value = row.value(column).map_err(|kind| RowError::Malformed { row: number, column, kind })?;
-            cutter.measure(&mut size, value)?;
-            bytes += builder.push(value).map_err(|unfit| match unfit {
-                Unfit::Stale => RowError::Shape,
-                Unfit::Malformed(kind) => RowError::Malformed { row: number, column, kind },
-                Unfit::Unrepresentable(what) => RowError::Unrepresentable { row: number, column, what },
-            })?;
+            self.bytes += builder.extend(pending.column(column))?;
+        }
+        Ok(())
+    }
+
+    /// A row that cannot be appended leaves nothing of itself.
+    fn append_row(&mut self, pending: &Gathered, row: usize, cutter: &Cutter) -> Result<(), RowError> {
+        let number = cutter.row_count();
+        let mut bytes = self.bytes;
+        for ((column, builder), value) in self.columns.iter_mut().enumerate().zip(pending.row(row)) {
+            match builder.push(value) {
+                Ok(size) => bytes += size,
+                Err(unfit) => {
+                    self.truncate(cutter.rows());
+                    return Err(match unfit {
+                        Unfit::Stale => RowError::Shape,
+                        Unfit::Malformed(kind) => RowError::Malformed { row: number, column, kind },
+                        Unfit::Unrepresentable(what) => {
+                            RowError::Unrepresentable { row: number, column, what: what.as_str() }
+                        }
+                    });
+                }
+            }
         }
         self.bytes = bytes;
         Ok(())

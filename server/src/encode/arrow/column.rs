@@ -15,7 +15,7 @@ use arrow_buffer::{
 use arrow_schema::{DataType, Field};
 
 use super::{
-    Unfit,
+    Unfit, What,
     decimal::{bound, unscaled},
     types::{Kind, ScalarKind},
 };
@@ -99,18 +99,43 @@ impl Column {
     /// Appends a value; answers how many bytes it takes in the buffers.
     #[inline]
     pub(super) fn push(&mut self, value: Option<&[u8]>) -> Result<usize, Unfit> {
-        let pushed = value.map(|bytes| self.values.push(bytes));
-        let size = match pushed {
+        let size = match value.map(|bytes| self.values.push(bytes)) {
             Some(Ok(size)) => {
                 self.nulls.append_non_null();
                 size
             }
-            Some(Err(Unfit::Unrepresentable(_))) if self.unfit_as_null => self.push_null(),
             None => self.push_null(),
+            Some(Err(Unfit::Unrepresentable(_))) if self.unfit_as_null => self.push_null(),
             Some(Err(unfit)) => return Err(unfit),
         };
         self.len += 1;
         Ok(size)
+    }
+
+    /// Appends one value after another; answers as [`push`](Self::push). After an error some are there and some not.
+    pub(super) fn extend<'a>(
+        &mut self,
+        cells: impl ExactSizeIterator<Item = Option<&'a [u8]>>,
+    ) -> Result<usize, Unfit> {
+        let (count, nulls, as_null) = (cells.len(), &mut self.nulls, self.unfit_as_null);
+        let size = match &mut self.values {
+            Values::Int2(values) => extend(values, nulls, as_null, cells, |it| Ok(i16::from_be_bytes(exact(it)?))),
+            Values::Int4(values) => extend(values, nulls, as_null, cells, |it| Ok(i32::from_be_bytes(exact(it)?))),
+            Values::Int8(values) => extend(values, nulls, as_null, cells, |it| Ok(i64::from_be_bytes(exact(it)?))),
+            Values::Float4(values) => extend(values, nulls, as_null, cells, |it| Ok(f32::from_be_bytes(exact(it)?))),
+            Values::Float8(values) => extend(values, nulls, as_null, cells, |it| Ok(f64::from_be_bytes(exact(it)?))),
+            Values::Decimal128(values, scale, bound) => {
+                extend(values, nulls, as_null, cells, |it| unscaled(it, *scale, *bound))
+            }
+            Values::Date(values) => extend(values, nulls, as_null, cells, |it| date(i32::from_be_bytes(exact(it)?))),
+            Values::Timestamp(values) => {
+                extend(values, nulls, as_null, cells, |it| timestamp(i64::from_be_bytes(exact(it)?)))
+            }
+            Values::Bytes(text, BytesForm::Plain | BytesForm::Binary) => text.extend(nulls, cells),
+            _ => return cells.into_iter().try_fold(0, |size, it| Ok(size + self.push(it)?)),
+        };
+        self.len += count;
+        size
     }
 
     fn push_null(&mut self) -> usize {
@@ -133,6 +158,37 @@ impl Column {
     }
 }
 
+/// Appends, and answers how many bytes that takes.
+#[inline]
+fn add<T>(values: &mut Vec<T>, value: T) -> usize {
+    values.push(value);
+    size_of::<T>()
+}
+
+/// Appends values that are as wide as their type.
+#[inline]
+fn extend<'a, T: Default>(
+    values: &mut Vec<T>,
+    nulls: &mut NullBufferBuilder,
+    unfit_as_null: bool,
+    cells: impl ExactSizeIterator<Item = Option<&'a [u8]>>,
+    convert: impl Fn(&[u8]) -> Result<T, Unfit>,
+) -> Result<usize, Unfit> {
+    let size = cells.len() * size_of::<T>();
+    values.reserve(cells.len());
+    for cell in cells {
+        let value = match cell.map(&convert) {
+            Some(Ok(value)) => Some(value),
+            None => None,
+            Some(Err(Unfit::Unrepresentable(_))) if unfit_as_null => None,
+            Some(Err(unfit)) => return Err(unfit),
+        };
+        nulls.append(value.is_some());
+        values.push(value.unwrap_or_default());
+    }
+    Ok(size)
+}
+
 fn offsets(rows: usize) -> Vec<i32> {
     let mut offsets = Vec::with_capacity(rows + 1);
     offsets.push(0);
@@ -144,11 +200,30 @@ impl Text {
         Self { data: Vec::new(), offsets: offsets(rows) }
     }
 
+    /// Appends values as they are.
+    #[inline]
+    fn extend<'a>(
+        &mut self,
+        nulls: &mut NullBufferBuilder,
+        cells: impl ExactSizeIterator<Item = Option<&'a [u8]>>,
+    ) -> Result<usize, Unfit> {
+        let start = self.data.len();
+        let size = cells.len() * size_of::<i32>();
+        self.offsets.reserve(cells.len());
+        for cell in cells {
+            nulls.append(cell.is_some());
+            self.data.extend_from_slice(cell.unwrap_or_default());
+            self.end()?;
+        }
+        Ok(size + self.data.len() - start)
+    }
+
+    #[inline]
     fn end(&mut self) -> Result<usize, Unfit> {
         let start = self.offsets.last().copied().unwrap_or(0);
         let Ok(end) = i32::try_from(self.data.len()) else {
             self.data.truncate(usize::try_from(start).unwrap_or(0));
-            return Err(Unfit::Unrepresentable("2 GiB of text or bytes in a batch"));
+            return Err(Unfit::Unrepresentable(What::TooManyBytes));
         };
         self.offsets.push(end);
         Ok(usize::try_from(end - start).unwrap_or(0) + 4)
@@ -200,60 +275,58 @@ impl Values {
 
     #[inline]
     fn push(&mut self, bytes: &[u8]) -> Result<usize, Unfit> {
-        match self {
-            Self::Bool(values) => values.append(exact::<1>(bytes)? != [0]),
-            Self::Int2(values) => values.push(i16::from_be_bytes(exact(bytes)?)),
-            Self::Int4(values) => values.push(i32::from_be_bytes(exact(bytes)?)),
-            Self::Int8(values) => values.push(i64::from_be_bytes(exact(bytes)?)),
-            Self::Oid(values) => values.push(u32::from_be_bytes(exact(bytes)?)),
-            Self::Float4(values) => values.push(f32::from_be_bytes(exact(bytes)?)),
-            Self::Float8(values) => values.push(f64::from_be_bytes(exact(bytes)?)),
-            Self::Decimal128(values, scale, bound) => values.push(unscaled(bytes, *scale, *bound)?),
-            Self::Decimal256(values, scale, bound) => values.push(unscaled(bytes, *scale, *bound)?),
-            Self::Date(values) => values.push(date(i32::from_be_bytes(exact(bytes)?))?),
-            Self::Time(values) => values.push(time(i64::from_be_bytes(exact(bytes)?))?),
-            Self::Timestamp(values) => values.push(timestamp(i64::from_be_bytes(exact(bytes)?))?),
-            Self::Interval(values) => values.push(interval(bytes)?),
-            Self::Uuid(values) => values.extend_from_slice(&exact::<16>(bytes)?),
+        Ok(match self {
+            Self::Bool(values) => {
+                values.append(exact::<1>(bytes)? != [0]);
+                1
+            }
+            Self::Int2(values) => add(values, i16::from_be_bytes(exact(bytes)?)),
+            Self::Int4(values) => add(values, i32::from_be_bytes(exact(bytes)?)),
+            Self::Int8(values) => add(values, i64::from_be_bytes(exact(bytes)?)),
+            Self::Oid(values) => add(values, u32::from_be_bytes(exact(bytes)?)),
+            Self::Float4(values) => add(values, f32::from_be_bytes(exact(bytes)?)),
+            Self::Float8(values) => add(values, f64::from_be_bytes(exact(bytes)?)),
+            Self::Decimal128(values, scale, bound) => add(values, unscaled(bytes, *scale, *bound)?),
+            Self::Decimal256(values, scale, bound) => add(values, unscaled(bytes, *scale, *bound)?),
+            Self::Date(values) => add(values, date(i32::from_be_bytes(exact(bytes)?))?),
+            Self::Time(values) => add(values, time(i64::from_be_bytes(exact(bytes)?))?),
+            Self::Timestamp(values) => add(values, timestamp(i64::from_be_bytes(exact(bytes)?))?),
+            Self::Interval(values) => add(values, interval(bytes)?),
+            Self::Uuid(values) => {
+                values.extend_from_slice(&exact::<16>(bytes)?);
+                16
+            }
             Self::Bytes(text, form) => {
                 form.write(bytes, &mut text.data)?;
-                return text.end();
+                text.end()?
             }
-            Self::List(items, offsets) => return list(items, offsets, bytes),
-        }
-        Ok(self.width())
+            Self::List(items, offsets) => list(items, offsets, bytes)?,
+        })
     }
 
     /// Something in the place of a NULL.
     fn push_null(&mut self) -> usize {
         match self {
-            Self::Bool(values) => values.append(false),
-            Self::Int2(values) => values.push(0),
-            Self::Int4(values) | Self::Date(values) => values.push(0),
-            Self::Int8(values) | Self::Time(values) | Self::Timestamp(values) => values.push(0),
-            Self::Oid(values) => values.push(0),
-            Self::Float4(values) => values.push(0.0),
-            Self::Float8(values) => values.push(0.0),
-            Self::Decimal128(values, ..) => values.push(0),
-            Self::Decimal256(values, ..) => values.push(i256::ZERO),
-            Self::Interval(values) => values.push(IntervalMonthDayNano::ZERO),
-            Self::Uuid(values) => values.extend_from_slice(&[0; 16]),
-            Self::Bytes(text, _) => text.offsets.extend(text.offsets.last().copied()),
-            Self::List(_, offsets) => offsets.extend(offsets.last().copied()),
-        }
-        self.width()
-    }
-
-    /// Bytes a value takes, beside those of its own length.
-    #[inline]
-    fn width(&self) -> usize {
-        match self {
-            Self::Bool(_) => 1,
-            Self::Int2(_) => 2,
-            Self::Int4(_) | Self::Oid(_) | Self::Float4(_) | Self::Date(_) | Self::Bytes(..) | Self::List(..) => 4,
-            Self::Int8(_) | Self::Float8(_) | Self::Time(_) | Self::Timestamp(_) => 8,
-            Self::Decimal128(..) | Self::Interval(_) | Self::Uuid(_) => 16,
-            Self::Decimal256(..) => 32,
+            Self::Bool(values) => {
+                values.append(false);
+                1
+            }
+            Self::Int2(values) => add(values, 0),
+            Self::Int4(values) | Self::Date(values) => add(values, 0),
+            Self::Int8(values) | Self::Time(values) | Self::Timestamp(values) => add(values, 0),
+            Self::Oid(values) => add(values, 0),
+            Self::Float4(values) => add(values, 0.0),
+            Self::Float8(values) => add(values, 0.0),
+            Self::Decimal128(values, ..) => add(values, 0),
+            Self::Decimal256(values, ..) => add(values, i256::ZERO),
+            Self::Interval(values) => add(values, IntervalMonthDayNano::ZERO),
+            Self::Uuid(values) => {
+                values.extend_from_slice(&[0; 16]);
+                16
+            }
+            Self::Bytes(Text { offsets, .. }, _) | Self::List(_, offsets) => {
+                add(offsets, offsets.last().copied().unwrap_or(0))
+            }
         }
     }
 
@@ -366,8 +439,8 @@ fn list(items: &mut Column, offsets: &mut Vec<i32>, bytes: &[u8]) -> Result<usiz
         Ok::<_, Unfit>(())
     });
     let pushed = match pushed {
-        Ok(true) => i32::try_from(items.len).map_err(|_| Unfit::Unrepresentable("2^31 elements in a batch")),
-        Ok(false) => Err(Unfit::Unrepresentable("an array of several dimensions, or whose lower bound is not 1")),
+        Ok(true) => i32::try_from(items.len).map_err(|_| Unfit::Unrepresentable(What::TooManyElements)),
+        Ok(false) => Err(Unfit::Unrepresentable(What::Shape)),
         Err(unfit) => Err(unfit),
     };
     match pushed {
@@ -382,23 +455,23 @@ fn list(items: &mut Column, offsets: &mut Vec<i32>, bytes: &[u8]) -> Result<usiz
 
 fn date(days: i32) -> Result<i32, Unfit> {
     match days {
-        i32::MAX | i32::MIN => Err(Unfit::Unrepresentable("an infinite date")),
-        days => days.checked_add(EPOCH_DAYS).ok_or(Unfit::Unrepresentable("a date beyond those of Arrow")),
+        i32::MAX | i32::MIN => Err(Unfit::Unrepresentable(What::InfiniteDate)),
+        days => days.checked_add(EPOCH_DAYS).ok_or(Unfit::Unrepresentable(What::DistantDate)),
     }
 }
 
 fn time(micros: i64) -> Result<i64, Unfit> {
     match micros {
         0..MICROS_PER_DAY => Ok(micros),
-        MICROS_PER_DAY => Err(Unfit::Unrepresentable("24:00")),
+        MICROS_PER_DAY => Err(Unfit::Unrepresentable(What::Midnight)),
         _ => Err(Malformed::Binary.into()),
     }
 }
 
 fn timestamp(micros: i64) -> Result<i64, Unfit> {
     match micros {
-        i64::MAX | i64::MIN => Err(Unfit::Unrepresentable("an infinite timestamp")),
-        micros => micros.checked_add(EPOCH_MICROS).ok_or(Unfit::Unrepresentable("a timestamp beyond those of Arrow")),
+        i64::MAX | i64::MIN => Err(Unfit::Unrepresentable(What::InfiniteTimestamp)),
+        micros => micros.checked_add(EPOCH_MICROS).ok_or(Unfit::Unrepresentable(What::DistantTimestamp)),
     }
 }
 
@@ -407,8 +480,12 @@ fn interval(mut bytes: &[u8]) -> Result<IntervalMonthDayNano, Unfit> {
     let days = i32::from_be_bytes(take(&mut bytes)?);
     let months = i32::from_be_bytes(exact(bytes)?);
     if matches!((micros, days, months), (i64::MAX, i32::MAX, i32::MAX) | (i64::MIN, i32::MIN, i32::MIN)) {
-        return Err(Unfit::Unrepresentable("an infinite interval"));
+        return Err(Unfit::Unrepresentable(What::InfiniteInterval));
     }
-    let nanos = micros.checked_mul(1000).ok_or(Unfit::Unrepresentable("an interval beyond those of Arrow"))?;
+    let nanos = micros.checked_mul(1000).ok_or(Unfit::Unrepresentable(What::LongInterval))?;
     Ok(IntervalMonthDayNano::new(months, days, nanos))
 }
+
+#[cfg(test)]
+#[path = "column_tests.rs"]
+mod tests;

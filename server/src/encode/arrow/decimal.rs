@@ -2,16 +2,16 @@
 
 use arrow_buffer::i256;
 
-use super::Unfit;
+use super::{Unfit, What};
 use crate::encode::{
     Malformed,
     numeric::{self, Numeric},
 };
 
-/// An integer that a number is put together in.
+/// An integer that Arrow has decimals of.
 pub(super) trait Unscaled: Copy + PartialOrd {
     const ZERO: Self;
-    const ONE: Self;
+    fn from_u64(value: u64) -> Self;
     /// `self * factor + digits`, if it fits.
     fn shifted(self, factor: u16, digits: u16) -> Option<Self>;
     fn negated(self) -> Self;
@@ -19,13 +19,17 @@ pub(super) trait Unscaled: Copy + PartialOrd {
 
 impl Unscaled for i128 {
     const ZERO: Self = 0;
-    const ONE: Self = 1;
 
-    #[inline]
     fn shifted(self, factor: u16, digits: u16) -> Option<Self> {
         self.checked_mul(factor.into())?.checked_add(digits.into())
     }
 
+    #[inline]
+    fn from_u64(value: u64) -> Self {
+        value.into()
+    }
+
+    #[inline]
     fn negated(self) -> Self {
         -self
     }
@@ -33,10 +37,13 @@ impl Unscaled for i128 {
 
 impl Unscaled for i256 {
     const ZERO: Self = Self::ZERO;
-    const ONE: Self = Self::ONE;
 
     fn shifted(self, factor: u16, digits: u16) -> Option<Self> {
         self.checked_mul(Self::from_i128(factor.into()))?.checked_add(Self::from_i128(digits.into()))
+    }
+
+    fn from_u64(value: u64) -> Self {
+        Self::from_i128(value.into())
     }
 
     fn negated(self) -> Self {
@@ -47,22 +54,55 @@ impl Unscaled for i256 {
 /// What a number of so many digits is below: ten to the `precision`.
 pub(super) fn bound<T: Unscaled>(precision: u8) -> T {
     // A precision that its type does not have never comes here.
-    (0..precision).try_fold(T::ONE, |power, _| power.shifted(10, 0)).unwrap_or(T::ZERO)
+    (0..precision).try_fold(T::from_u64(1), |power, _| power.shifted(10, 0)).unwrap_or(T::ZERO)
 }
 
 /// The number times ten to the `scale`, below `bound`.
+#[inline]
 pub(super) fn unscaled<T: Unscaled>(bytes: &[u8], scale: u8, bound: T) -> Result<T, Unfit> {
     let number = match numeric::parse(bytes)? {
         Numeric::Number(number) => number,
-        Numeric::Special(nan @ "NaN") => return Err(Unfit::Unrepresentable(nan)),
-        Numeric::Special(_) => return Err(Unfit::Unrepresentable("an infinite number")),
+        Numeric::Special("NaN") => return Err(Unfit::Unrepresentable(What::Nan)),
+        Numeric::Special(_) => return Err(Unfit::Unrepresentable(What::InfiniteNumber)),
     };
     // How many places are shown is never more than the column's own scale.
-    let value = magnitude::<T>(number.digits, i32::from(number.weight), scale)?;
+    let weight = i32::from(number.weight);
+    let value = match short(number.digits, weight, scale) {
+        Some(value) => T::from_u64(value),
+        None => magnitude(number.digits, weight, scale)?,
+    };
     if value >= bound {
         return Err(Unfit::Stale);
     }
     Ok(if number.negative { value.negated() } else { value })
+}
+
+/// The same for a number of few digits, which most are; `None` if it is not one, or is not as it should be.
+#[inline]
+fn short(groups: &[u8], weight: i32, scale: u8) -> Option<u64> {
+    /// So many groups of four digits are below 2^63.
+    const GROUPS: usize = 4;
+    let (groups, _) = groups.as_chunks();
+    if groups.len() > GROUPS {
+        return None;
+    }
+    let mut digits = 0;
+    for group in groups {
+        let group = u16::from_be_bytes(*group);
+        if group >= 10_000 {
+            return None;
+        }
+        digits = digits * 10_000 + u64::from(group);
+    }
+    let last = weight + 1 - i32::try_from(groups.len()).ok()?;
+    match i32::from(scale) + 4 * last {
+        0 => Some(digits),
+        more @ 1.. => digits.checked_mul(10_u64.checked_pow(more.cast_unsigned())?),
+        -1 if digits.is_multiple_of(10) => Some(digits / 10),
+        -2 if digits.is_multiple_of(100) => Some(digits / 100),
+        -3 if digits.is_multiple_of(1000) => Some(digits / 1000),
+        _ => None,
+    }
 }
 
 /// Digits are groups of four; `weight` is the power of the first, 0 that of the group before the point.
@@ -134,8 +174,8 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_refused() {
-        assert_eq!(of(&[0, 0, NAN, 0], 2), Err(Unfit::Unrepresentable("NaN")));
-        assert_eq!(of(&[0, 0, INFINITY, 0], 2), Err(Unfit::Unrepresentable("an infinite number")));
+        assert_eq!(of(&[0, 0, NAN, 0], 2), Err(Unfit::Unrepresentable(What::Nan)));
+        assert_eq!(of(&[0, 0, INFINITY, 0], 2), Err(Unfit::Unrepresentable(What::InfiniteNumber)));
         assert_eq!(of(&[2, 0, 0, 4, 12, 3456], 2), Err(Unfit::Stale));
         assert_eq!(of(&[1, 0xfffe, 0, 8, 1], 4), Err(Unfit::Stale));
         assert_eq!(of(&[1, 20, 0, 0, 1], 2), Err(Unfit::Stale));

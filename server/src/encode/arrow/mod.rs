@@ -19,10 +19,47 @@ use super::Malformed;
 pub(crate) enum Unfit {
     /// It is not of the form PostgreSQL documents.
     Malformed(Malformed),
-    /// The Arrow type of its column cannot hold it; what it is, for the message.
-    Unrepresentable(&'static str),
+    /// The Arrow type of its column cannot hold it.
+    Unrepresentable(What),
     /// It has more digits than the column had when it was described.
     Stale,
+}
+
+/// What Arrow has no place for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    Nan,
+    InfiniteNumber,
+    InfiniteDate,
+    DistantDate,
+    Midnight,
+    InfiniteTimestamp,
+    DistantTimestamp,
+    InfiniteInterval,
+    LongInterval,
+    Shape,
+    TooManyElements,
+    TooManyBytes,
+}
+
+impl What {
+    /// For an error's message.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Nan => "NaN",
+            Self::InfiniteNumber => "an infinite number",
+            Self::InfiniteDate => "an infinite date",
+            Self::DistantDate => "a date beyond those of Arrow",
+            Self::Midnight => "24:00",
+            Self::InfiniteTimestamp => "an infinite timestamp",
+            Self::DistantTimestamp => "a timestamp beyond those of Arrow",
+            Self::InfiniteInterval => "an infinite interval",
+            Self::LongInterval => "an interval beyond those of Arrow",
+            Self::Shape => "an array of several dimensions, or whose lower bound is not 1",
+            Self::TooManyElements => "2^31 elements in a batch",
+            Self::TooManyBytes => "2 GiB of text or bytes in a batch",
+        }
+    }
 }
 
 impl From<Malformed> for Unfit {
