@@ -36,6 +36,15 @@ impl Way {
             Self::Copy => v1::Strategy::Copy,
         }
     }
+
+    /// For the log.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cursor => "cursor",
+            Self::Portal => "portal",
+            Self::Copy => "copy",
+        }
+    }
 }
 
 impl Chosen {
