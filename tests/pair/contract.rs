@@ -12,9 +12,10 @@ use rowstream_contract::{
     v1::{QueryRowRequest, StreamQueryResponse, stream_query_response::Event},
 };
 use rowstream_server::{Config, ConfigError};
+use tonic::Code;
 
 use self::reference::{batch::Data, value::Kind};
-use crate::harness::{Pair, sql, statement};
+use crate::harness::{Pair, reason, sql, statement};
 
 /// The same messages with nothing written by hand.
 #[allow(missing_docs, unreachable_pub, dead_code, clippy::all, clippy::pedantic, rustdoc::all)]
