@@ -21,8 +21,9 @@ use crate::{
     metrics::calls::Phase,
     plan::{
         estimate::Estimate,
-        options::ReadOptions,
+        options::{Encoding, ReadOptions},
         request::Statement,
+        strategy::Way,
         table::{Table, name::TableName, read::TableRead, render::Rendered},
     },
     stop::{Cause, StopOnDrop, Stopped},
@@ -152,7 +153,7 @@ impl Engine {
         let permit = match admitted {
             Ok(permit) => permit,
             Err(error) => {
-                let measures = Measures { queued, ..Measures::default() };
+                let measures = Measures { encoding: Some(options.encoding), queued, ..Measures::default() };
                 log(kind(one_row), &call, statement.source.label(), &measures, Some(&error));
                 return Err(error);
             }
@@ -218,7 +219,7 @@ fn log(kind: &str, call: &Call, statement: &str, measures: &Measures, error: Opt
         call.count.overshoot(call.stop.overshoot());
     }
     call.count.end(error);
-    let Measures { sent, queued, database, encode, client_wait } = measures;
+    let Measures { way, encoding, sent, queued, database, encode, client_wait } = measures;
     let outcome = error.map_or("OK", Error::reason_name);
     tracing::info!(
         kind,
@@ -226,6 +227,8 @@ fn log(kind: &str, call: &Call, statement: &str, measures: &Measures, error: Opt
         request_id = %call.request_id,
         statement,
         outcome,
+        strategy = way.map(Way::as_str),
+        encoding = encoding.map(Encoding::as_str),
         rows = sent.rows,
         bytes = sent.bytes,
         queued_ms = millis(*queued),
