@@ -12,8 +12,8 @@ mod data;
 
 use std::hint::black_box;
 
-use rowstream_client::RowBatch;
-use rowstream_server::bench::encode_rows;
+use rowstream_client::{RowBatch, arrow::Decoder};
+use rowstream_server::bench::{encode_arrow, encode_rows};
 
 use crate::data::Table;
 
@@ -40,23 +40,42 @@ fn counted_part(case: &dyn Fn()) {
     black_box(case)();
 }
 
-fn cases(tables: &[Table]) -> Vec<(String, Box<dyn Fn() + '_>)> {
-    let mut cases: Vec<(String, Box<dyn Fn() + '_>)> = Vec::new();
+type Case<'a> = (String, Box<dyn Fn() + 'a>);
+
+fn cases(tables: &[Table]) -> Vec<Case<'_>> {
+    let mut cases: Vec<Case<'_>> = Vec::new();
     for table in tables {
-        let encode = || drop(black_box(encode_rows(table.oids, black_box(&table.rows))));
-        cases.push((format!("encode/rows/{}", table.name), Box::new(encode)));
-        let (columns, bodies) = (table.columns(), encode_rows(table.oids, &table.rows));
-        let decode = move || {
-            for body in &bodies {
-                let batch = RowBatch::try_new(columns.clone(), body.clone(), 0).expect("what the server encodes");
-                for row in batch.iter() {
-                    for value in row.values() {
-                        let _ = black_box(value);
-                    }
-                }
-            }
-        };
-        cases.push((format!("decode/rows/{}", table.name), Box::new(decode)));
+        let mut add = |name: &str, case| cases.push((format!("{name}/{}", table.name), case));
+        add("encode/rows", Box::new(|| drop(black_box(encode_rows(table.oids, black_box(&table.rows))))));
+        add("decode/rows", Box::new(decode_rows(table)));
+        add("encode/arrow", Box::new(|| drop(black_box(encode_arrow(table.oids, black_box(&table.rows))))));
+        add("decode/arrow", Box::new(decode_arrow(table)));
     }
     cases
+}
+
+/// Every value of every row.
+fn decode_rows(table: &Table) -> impl Fn() + use<> {
+    let (columns, bodies) = (table.columns(), encode_rows(table.oids, &table.rows));
+    move || {
+        for body in &bodies {
+            let batch = RowBatch::try_new(columns.clone(), body.clone(), 0).expect("what the server encodes");
+            for row in batch.iter() {
+                for value in row.values() {
+                    let _ = black_box(value);
+                }
+            }
+        }
+    }
+}
+
+/// Every record batch, checked as the library does.
+fn decode_arrow(table: &Table) -> impl Fn() + use<> {
+    let (schema, bodies) = encode_arrow(table.oids, &table.rows);
+    let decoder = Decoder::try_new(&schema).expect("what the server encodes");
+    move || {
+        for body in &bodies {
+            black_box(decoder.decode(body.clone()).expect("what the server encodes"));
+        }
+    }
 }

@@ -52,15 +52,16 @@ impl RawRow for BinaryRow {
 /// If a type has no codec, or a value is not of its type.
 #[must_use]
 pub fn encode_rows(type_oids: &[u32], rows: &[BinaryRow]) -> Vec<Bytes> {
-    encode(type_oids, rows, &StreamQueryRequest::default())
+    encode(type_oids, rows, &StreamQueryRequest::default()).1
 }
 
-/// As [`encode_rows`] with `ENCODING_ARROW`; a `numeric` is taken to be `numeric(15, 2)`.
+/// As [`encode_rows`] with `ENCODING_ARROW`, behind what the header says of the batches; a `numeric` is taken to be
+/// `numeric(15, 2)`.
 ///
 /// # Panics
 /// If a type has no codec, or a value is not of its type.
 #[must_use]
-pub fn encode_arrow(type_oids: &[u32], rows: &[BinaryRow]) -> Vec<Bytes> {
+pub fn encode_arrow(type_oids: &[u32], rows: &[BinaryRow]) -> (Bytes, Vec<Bytes>) {
     encode(
         type_oids,
         rows,
@@ -68,7 +69,7 @@ pub fn encode_arrow(type_oids: &[u32], rows: &[BinaryRow]) -> Vec<Bytes> {
     )
 }
 
-fn encode(type_oids: &[u32], rows: &[BinaryRow], request: &StreamQueryRequest) -> Vec<Bytes> {
+fn encode(type_oids: &[u32], rows: &[BinaryRow], request: &StreamQueryRequest) -> (Bytes, Vec<Bytes>) {
     /// PostgreSQL's type modifier of `numeric(15, 2)`.
     const MODIFIER: i32 = (15 << 16 | 2) + 4;
     let column = |oid: &u32| {
@@ -79,6 +80,7 @@ fn encode(type_oids: &[u32], rows: &[BinaryRow], request: &StreamQueryRequest) -
     let columns: Vec<Column> = type_oids.iter().map(column).collect();
     let options = POLICY.options(request, &Source::Sql(String::new())).expect("the defaults are valid");
     let mut builder = BatchBuilder::new(&columns, options.encoding, options.limits);
+    let arrow_schema = builder.arrow_schema();
     let mut bodies = Vec::new();
     for row in rows {
         builder.push(row).expect("a row of these types");
@@ -90,7 +92,7 @@ fn encode(type_oids: &[u32], rows: &[BinaryRow], request: &StreamQueryRequest) -
     while let Some(batch) = builder.next_closed() {
         bodies.push(batch.data.bytes().clone());
     }
-    bodies
+    (arrow_schema, bodies)
 }
 
 /// A request from the wire to the statement that is declared: checked, arranged, its values made ready for parameters

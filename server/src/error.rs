@@ -65,8 +65,8 @@ pub(crate) enum Error {
     RowTooLarge { row: i64, limit: usize },
     #[error("row {row}, column {column:?}: the text is not valid UTF-8")]
     InvalidEncoding { row: i64, column: String },
-    #[error("row {row}, column {column:?}: {what} has no place in its Arrow type")]
-    Unrepresentable { row: i64, column: String, what: &'static str },
+    #[error("row {row}, column {column:?}: {value} has no place in its Arrow type")]
+    Unrepresentable { row: i64, column: String, value: String },
     #[error("{limit} streams are open and {queued} calls are waiting for one already")]
     QueueFull { limit: usize, queued: usize },
     #[error("no stream became free within {}", humantime::format_duration(*.0))]

@@ -54,8 +54,8 @@ pub(crate) fn stack(
 /// The header that carries a request's id, both ways.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The metadata by which a caller asks for compressed messages, `gzip` or `zstd`.
-const COMPRESSION: HeaderName = HeaderName::from_static("rowstream-compression");
+/// The metadata by which a caller asks for compressed messages, by one of gRPC's names.
+pub(crate) const COMPRESSION: HeaderName = HeaderName::from_static("rowstream-compression");
 /// What gRPC clients say of themselves: Python's and Go's always, asked or not.
 const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 

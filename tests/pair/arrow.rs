@@ -162,19 +162,28 @@ async fn a_large_result_adds_up_in_every_way_it_can_be_read_and_packed() {
 async fn what_arrow_cannot_hold_is_an_error_that_names_it_or_null() {
     let pair = Pair::start().await;
     pair.psql("create table digits (good numeric(6, 2), bad numeric(6, 2)); insert into digits values (1, 'NaN')");
-    for sql in [
-        "select 1 as good, 'infinity'::date as bad",
-        "select 1 as good, '-infinity'::timestamp as bad",
-        "select 1 as good, 'infinity'::timestamptz as bad",
-        "select 1 as good, '24:00'::time as bad",
-        "select 1 as good, '{{1,2},{3,4}}'::int4[] as bad",
-        "select 1 as good, '[0:1]={1,2}'::int4[] as bad",
-        "select 1 as good, '2600000:00:00'::interval as bad",
-        "select good, bad from digits",
+    let shape = "an array of several dimensions, or whose lower bound is not 1";
+    let long = format!("{{{{{}...", "1,".repeat(49));
+    for (sql, value, what) in [
+        ("select 1 as good, 'infinity'::date as bad", "infinity", "an infinite date"),
+        ("select 1 as good, '-infinity'::timestamp as bad", "-infinity", "an infinite timestamp"),
+        ("select 1 as good, 'infinity'::timestamptz as bad", "infinity", "an infinite timestamp"),
+        ("select 1 as good, '24:00'::time as bad", "24:00:00", "the end of a day"),
+        ("select 1 as good, '{{1,2},{3,4}}'::int4[] as bad", "{{1,2},{3,4}}", shape),
+        ("select 1 as good, '[0:1]={1,2}'::int4[] as bad", "[0:1]={1,2}", shape),
+        ("select 1 as good, array_fill(1, array[2, 90]) as bad", &long, shape),
+        ("select 1 as good, '{2000-01-01,infinity}'::date[] as bad", "{2000-01-01,infinity}", "an infinite date"),
+        ("select 1 as good, '2600000:00:00'::interval as bad", "2600000:00:00", "an interval beyond those of Arrow"),
+        ("select good, bad from digits", "NaN", "which is not a number"),
     ] {
         let Err(Error::Status(error)) = batches(pair.client().sql(sql)).await else { panic!("{sql}: no error") };
         assert_eq!((error.code(), error.reason()), (Code::OutOfRange, Some(Reason::UnrepresentableValue)), "{sql}");
-        assert!(error.to_string().contains("row 0") && error.to_string().contains("\"bad\""), "{error}");
+        let expected = format!("row 0, column \"bad\": {value}, {what}, has no place in its Arrow type");
+        assert!(error.to_string().contains(&expected), "{error}");
+        if value.contains("2000-01-01") {
+            // Only the element would be NULL.
+            continue;
+        }
         let nulls = pair.client().sql(sql).arrow_options(ArrowOptions::new().unrepresentable_as_null());
         let batch = only(nulls).await;
         assert!(batch.column(0).is_valid(0) && batch.column(1).is_null(0), "{sql}");

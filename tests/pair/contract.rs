@@ -12,9 +12,10 @@ use rowstream_contract::{
     v1::{QueryRowRequest, StreamQueryResponse, stream_query_response::Event},
 };
 use rowstream_server::{Config, ConfigError};
+use tonic::Code;
 
 use self::reference::{batch::Data, value::Kind};
-use crate::harness::{Pair, sql, statement};
+use crate::harness::{Pair, reason, sql, statement};
 
 /// The same messages with nothing written by hand.
 #[allow(missing_docs, unreachable_pub, dead_code, clippy::all, clippy::pedantic, rustdoc::all)]
@@ -286,4 +287,18 @@ fn the_table_of_settings_has_every_flag_with_its_variable_and_default() {
     let documented: Vec<_> = documented.filter(|flag| flag.name.starts_with("--")).collect();
     assert!(documented.len() > 20);
     assert_eq!(documented, flags());
+}
+
+#[tokio::test]
+async fn a_compression_that_there_is_not_is_refused_and_named() {
+    let pair = Pair::start().await;
+    for (name, refused) in [("gzip", false), ("zstd", false), ("identity", false), ("snappy", true), ("", true)] {
+        let mut request = tonic::Request::new(sql("select 1"));
+        request.metadata_mut().insert("rowstream-compression", name.parse().expect("ASCII"));
+        let status = pair.raw().await.stream_query(request).await.err();
+        let told = status.as_ref().map(|status| (status.code(), reason(status), status.message().to_owned()));
+        let message = format!("rowstream-compression: {name:?} is not one of gzip, zstd, identity");
+        let expected = (Code::InvalidArgument, "INVALID_REQUEST".to_owned(), message);
+        assert_eq!(told, refused.then_some(expected));
+    }
 }

@@ -51,7 +51,8 @@ pub(crate) enum RowError {
     Unrepresentable {
         row: i64,
         column: usize,
-        what: &'static str,
+        /// What it is, and why it does not fit.
+        value: String,
     },
     /// PostgreSQL sent another number of columns than the plan has.
     Shape,

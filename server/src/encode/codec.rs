@@ -104,6 +104,14 @@ impl Codec {
             Self::Array(element) => array::write(element, bytes, out),
         }
     }
+
+    /// Appends the value as PostgreSQL prints it.
+    pub(crate) fn write_text(self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
+        match self {
+            Self::Scalar(scalar) => scalar.write_text(bytes, out),
+            Self::Array(element) => array::write_text(element, bytes, out),
+        }
+    }
 }
 
 impl Scalar {

@@ -48,6 +48,14 @@ pub(crate) enum Strategy {
 }
 
 impl Encoding {
+    /// For the log.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rows => "rows",
+            Self::Arrow(_) => "arrow",
+        }
+    }
+
     pub(super) fn try_new(request: &v1::StreamQueryRequest) -> Result<Self, Error> {
         let encoding = v1::Encoding::try_from(request.encoding)
             .map_err(|_| invalid("encoding", "is not one of ENCODING_ROWS and ENCODING_ARROW"))?;

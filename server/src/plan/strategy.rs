@@ -36,6 +36,15 @@ impl Way {
             Self::Copy => v1::Strategy::Copy,
         }
     }
+
+    /// For the log.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cursor => "cursor",
+            Self::Portal => "portal",
+            Self::Copy => "copy",
+        }
+    }
 }
 
 impl Chosen {
@@ -48,7 +57,7 @@ impl Chosen {
 pub(crate) fn choose(options: &ReadOptions, parameters: usize, behind: usize) -> Result<Chosen, Error> {
     let asked = |way| Ok(Chosen::new(way, "the caller asked for it"));
     match options.strategy {
-        Strategy::Auto => Ok(auto(options, parameters)),
+        Strategy::Auto => Ok(auto(options)),
         Strategy::Cursor => asked(Way::Cursor),
         Strategy::Portal => asked(Way::Portal),
         Strategy::Copy if parameters == 0 => asked(Way::Copy),
@@ -64,16 +73,15 @@ pub(crate) fn choose(options: &ReadOptions, parameters: usize, behind: usize) ->
     }
 }
 
-fn auto(options: &ReadOptions, parameters: usize) -> Chosen {
+fn auto(options: &ReadOptions) -> Chosen {
     match options.encoding {
         _ if options.max_rows.is_some() => {
             Chosen::new(Way::Cursor, "there is a limit on rows; a cursor computes few beyond it")
         }
         Encoding::Rows => Chosen::new(Way::Cursor, "rows may be taken slowly; a cursor can wait at no cost"),
-        Encoding::Arrow(_) if parameters == 0 => {
-            Chosen::new(Way::Copy, "Arrow without a limit is a bulk read, and no value has to be bound")
+        Encoding::Arrow(_) => {
+            Chosen::new(Way::Portal, "Arrow without a limit is a bulk read; run whole, it is fastest")
         }
-        Encoding::Arrow(_) => Chosen::new(Way::Portal, "Arrow without a limit is a bulk read, with values to bind"),
     }
 }
 
@@ -103,7 +111,7 @@ mod tests {
             (Encoding::Rows, None, 0, Way::Cursor),
             (Encoding::Rows, None, 2, Way::Cursor),
             (Encoding::Rows, Some(5), 0, Way::Cursor),
-            (ARROW, None, 0, Way::Copy),
+            (ARROW, None, 0, Way::Portal),
             (ARROW, None, 1, Way::Portal),
             (ARROW, Some(5), 0, Way::Cursor),
             (ARROW, Some(5), 1, Way::Cursor),

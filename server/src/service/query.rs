@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    layers::REQUEST_ID,
+    layers::{self, REQUEST_ID},
     metrics::calls::{CallCount, CallCounts, Method},
     plan::{
         self, Source,
@@ -90,6 +90,7 @@ impl Queryable {
         count: &CallCount,
     ) -> Result<Call, Error> {
         let id = request::query_id(query_id)?;
+        check_compression(metadata)?;
         let asked = asked_timeout(metadata)?.unwrap_or(self.calls.default_deadline);
         let timeout = [Some(asked), own, Some(self.calls.max_deadline)].into_iter().flatten().min();
         let request_id = metadata.get(REQUEST_ID.as_str()).and_then(|id| id.to_str().ok()).unwrap_or_default();
@@ -125,6 +126,18 @@ fn asked_timeout(metadata: &MetadataMap) -> Result<Option<Duration>, Error> {
     let invalid = |message: String| Error::InvalidRequest { field: deadline::GRPC_TIMEOUT, message };
     let text = value.to_str().map_err(|error| invalid(error.to_string()))?;
     deadline::parse(text).map(deadline::without_margin).map(Some).map_err(|error| invalid(error.to_string()))
+}
+
+/// Refuses what would otherwise be a call without compression, and nobody the wiser.
+fn check_compression(metadata: &MetadataMap) -> Result<(), Error> {
+    /// What tonic compresses with, and gRPC's name for not at all.
+    const NAMES: [&str; 3] = ["gzip", "zstd", "identity"];
+    let Some(value) = metadata.get(layers::COMPRESSION.as_str()) else { return Ok(()) };
+    if NAMES.iter().any(|name| value == name) {
+        return Ok(());
+    }
+    let message = format!("{value:?} is not one of {}", NAMES.join(", "));
+    Err(Error::InvalidRequest { field: "rowstream-compression", message })
 }
 
 pub(super) type Answer<T> = Result<Response<T>, Status>;

@@ -27,10 +27,11 @@ use crate::{
     metrics::calls::Phase,
     plan::{
         estimate::Estimate,
-        options::ReadOptions,
+        options::{Encoding, ReadOptions},
         partition::Wish,
         request::Statement,
         resume::Resume,
+        strategy::Way,
         table::{Table, name::TableName, read::TableRead, render::Rendered},
     },
     snapshot::Snapshots,
@@ -197,7 +198,7 @@ impl Engine {
         let permit = match admitted {
             Ok(permit) => permit,
             Err(error) => {
-                let measures = Measures { queued, ..Measures::default() };
+                let measures = Measures { encoding: Some(options.encoding), queued, ..Measures::default() };
                 log(kind(one_row), &call, statement.source.label(), &measures, Some(&error));
                 return Err(error);
             }
@@ -265,7 +266,7 @@ fn log(kind: &str, call: &Call, statement: &str, measures: &Measures, error: Opt
         call.count.overshoot(call.stop.overshoot());
     }
     call.count.end(error);
-    let Measures { sent, queued, database, encode, client_wait } = measures;
+    let Measures { way, encoding, sent, queued, database, encode, client_wait } = measures;
     let outcome = error.map_or("OK", Error::reason_name);
     tracing::info!(
         kind,
@@ -273,6 +274,8 @@ fn log(kind: &str, call: &Call, statement: &str, measures: &Measures, error: Opt
         request_id = %call.request_id,
         statement,
         outcome,
+        strategy = way.map(Way::as_str),
+        encoding = encoding.map(Encoding::as_str),
         rows = sent.rows,
         bytes = sent.bytes,
         queued_ms = millis(*queued),

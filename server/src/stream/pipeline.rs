@@ -215,8 +215,8 @@ impl<'a> Pipeline<'a> {
             RowError::TooLarge { row, .. } => Error::RowTooLarge { row, limit: self.row_limit },
             RowError::Shape => Error::SchemaChanged,
             RowError::Arrow(cause) => Error::Internal(cause),
-            RowError::Unrepresentable { row, column, what } => {
-                Error::Unrepresentable { row, column: self.column_name(column), what }
+            RowError::Unrepresentable { row, column, value } => {
+                Error::Unrepresentable { row, column: self.column_name(column), value }
             }
             RowError::Malformed { row, column, kind } => {
                 let name = self.column_name(column);

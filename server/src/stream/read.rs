@@ -34,6 +34,9 @@ use crate::{
 /// What a read took, for the log.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Measures {
+    /// How it was read, once that was chosen, and how it was sent.
+    pub(crate) way: Option<Way>,
+    pub(crate) encoding: Option<Encoding>,
     pub(crate) sent: Sent,
     pub(crate) queued: Duration,
     pub(crate) database: Duration,
@@ -82,7 +85,7 @@ impl Read<'_> {
     pub(crate) async fn run(&mut self) -> Result<(), Error> {
         let mut attempt = 1;
         loop {
-            self.measures = Measures::default();
+            self.measures = Measures { encoding: Some(self.options.encoding), ..Measures::default() };
             match self.attempt().await {
                 Ok(()) => return Ok(()),
                 Err(Failed { again: true, .. }) if attempt < ATTEMPTS && self.call.stop.now().is_none() => attempt += 1,
@@ -177,6 +180,7 @@ impl Read<'_> {
                 return Err(error.into());
             }
         };
+        self.measures.way = Some(chosen.way);
         let opened = self.open(session, chosen.way, &plan.described, arguments, behind).await;
         let planning = started.elapsed();
         self.call.count.phase(calls::Phase::Plan, planning);

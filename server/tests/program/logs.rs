@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use rowstream_contract::v1::{DescribeQueryRequest, QueryRowRequest, Statement, StreamQueryRequest, statement::Source};
+use rowstream_contract::v1::{
+    DescribeQueryRequest, Encoding, QueryRowRequest, Statement, StreamQueryRequest, statement::Source,
+};
 use tempfile::tempdir;
 use tonic::Code;
 
@@ -41,6 +43,14 @@ async fn every_call_has_one_line_that_tells_what_it_took() {
     let rows = statement("select i, repeat('x', 100) from generate_series(1, 5000) i");
     let stream = client.stream_query(streaming("stream", rows)).await.expect("headers").into_inner();
     let summary = read(stream).await.expect("a summary");
+    let arrow = StreamQueryRequest {
+        encoding: Encoding::Arrow.into(),
+        ..streaming("arrow", statement_with("select $1::text", SECRET))
+    };
+    read(client.stream_query(arrow).await.expect("headers").into_inner()).await.expect("a summary");
+    let copy = streaming("copy", statement("select 1"));
+    let copy = StreamQueryRequest { encoding: Encoding::Arrow.into(), ..copy };
+    read(client.stream_query(copy).await.expect("headers").into_inner()).await.expect("a summary");
     client.query_row(one_row("row", statement("select 1"))).await.expect("a row");
     let named = Statement { source: Some(Source::Query("one".to_owned())), ..Statement::default() };
     client.query_row(one_row("named", named)).await.expect("a row");
@@ -58,18 +68,20 @@ async fn every_call_has_one_line_that_tells_what_it_took() {
 
     server.assert_idle().await;
     let log = server.program.terminate().await.log();
-    for (query_id, kind, statement, outcome) in [
-        ("stream", "stream", "sql", "OK"),
-        ("row", "row", "sql", "OK"),
-        ("named", "row", "one", "OK"),
-        ("none", "row", "sql", "NO_ROW"),
-        ("wrong", "stream", "sql", "SQL_ERROR"),
-        ("late", "row", "sql", "DEADLINE_EXCEEDED"),
-        ("left", "stream", "sql", "CALLER_GONE"),
+    for (query_id, kind, statement, outcome, strategy, encoding) in [
+        ("stream", "stream", "sql", "OK", "cursor", "rows"),
+        ("arrow", "stream", "sql", "OK", "portal", "arrow"),
+        ("copy", "stream", "sql", "OK", "copy", "arrow"),
+        ("row", "row", "sql", "OK", "cursor", "rows"),
+        ("named", "row", "one", "OK", "cursor", "rows"),
+        ("none", "row", "sql", "NO_ROW", "cursor", "rows"),
+        ("wrong", "stream", "sql", "SQL_ERROR", "cursor", "rows"),
+        ("late", "row", "sql", "DEADLINE_EXCEEDED", "cursor", "rows"),
+        ("left", "stream", "sql", "CALLER_GONE", "cursor", "rows"),
     ] {
         let line = &log[call_line(&log, query_id)];
-        let told = ["kind", "statement", "outcome"].map(|field| line.text(field));
-        assert_eq!(told, [kind, statement, outcome], "{query_id}");
+        let told = ["kind", "statement", "outcome", "strategy", "encoding"].map(|field| line.text(field));
+        assert_eq!(told, [kind, statement, outcome, strategy, encoding], "{query_id}");
         let times = ["queued_ms", "database_ms", "encode_ms", "client_wait_ms"].map(|field| line.number(field));
         assert!(times.iter().all(|part| *part <= line.number("total_ms") + 1.0), "{line:?}");
     }
@@ -77,7 +89,7 @@ async fn every_call_has_one_line_that_tells_what_it_took() {
     assert_eq!([line.count("rows"), line.count("bytes")], [summary.row_count, summary.byte_count]);
     let calls = log.iter().filter(|line| line.message() == "call");
     let described: Vec<_> = calls.clone().filter(|line| line.text("kind") == "describe").collect();
-    assert_eq!(calls.count() - described.len(), 7, "no other calls");
+    assert_eq!(calls.count() - described.len(), 9, "no other calls");
     // The named query's check at the start, and the call.
     let described: Vec<_> = described.iter().map(|line| line.text("statement")).collect();
     assert_eq!(described, ["one", "sql"]);

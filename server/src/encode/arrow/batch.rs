@@ -12,7 +12,7 @@ use bytes::Bytes;
 use rowstream_contract::rows::Data;
 
 use super::{
-    Unfit,
+    Unfit, What,
     column::Column,
     types::{self, Kind},
 };
@@ -20,6 +20,7 @@ use crate::{
     encode::{
         Malformed,
         batch::{Cutter, RowError},
+        codec::Codec,
         gather::{Gathered, Refused},
         row::RawRow,
     },
@@ -38,10 +39,15 @@ const COLUMN_OVERHEAD: usize = 16 + 3 * (16 + ALIGNMENT);
 const BATCH_OVERHEAD: usize = 512;
 /// Room for so many rows is made before the first batch has told how many there are.
 const FIRST_ROWS: usize = 64;
+/// How much of a value an error shows, and the largest value of which it does.
+const PRINTED_CHARS: usize = 100;
+const PRINTABLE: usize = 64 * 1024;
 
 pub(crate) struct ArrowEncoder {
     schema: SchemaRef,
     columns: Vec<Column>,
+    /// How an error prints a value.
+    codecs: Vec<Codec>,
     /// The rows that come next.
     pending: Gathered,
     options: IpcWriteOptions,
@@ -77,7 +83,8 @@ impl ArrowEncoder {
         let messages = messages(&schema, &options);
         let overhead = BATCH_OVERHEAD + columns.len() * COLUMN_OVERHEAD;
         let pending = Gathered::new(columns.len());
-        Self { schema, columns: builders, pending, options, messages, bytes: 0, overhead }
+        let codecs = columns.iter().map(|column| column.codec).collect();
+        Self { schema, columns: builders, codecs, pending, options, messages, bytes: 0, overhead }
     }
 
     /// The schema as a message.
@@ -200,13 +207,7 @@ impl ArrowEncoder {
                 Ok(size) => bytes += size,
                 Err(unfit) => {
                     self.truncate(cutter.rows());
-                    return Err(match unfit {
-                        Unfit::Stale => RowError::Shape,
-                        Unfit::Malformed(kind) => RowError::Malformed { row: number, column, kind },
-                        Unfit::Unrepresentable(what) => {
-                            RowError::Unrepresentable { row: number, column, what: what.as_str() }
-                        }
-                    });
+                    return Err(unfit_at(number, column, unfit, self.codecs[column], value));
                 }
             }
         }
@@ -218,6 +219,39 @@ impl ArrowEncoder {
         let rows = usize::try_from(rows).unwrap_or(0);
         self.columns.iter_mut().for_each(|column| column.truncate(rows));
     }
+}
+
+fn unfit_at(row: i64, column: usize, unfit: Unfit, codec: Codec, value: Option<&[u8]>) -> RowError {
+    match unfit {
+        Unfit::Stale => RowError::Shape,
+        Unfit::Malformed(kind) => RowError::Malformed { row, column, kind },
+        Unfit::Unrepresentable(what) => RowError::Unrepresentable { row, column, value: told(what, codec, value) },
+    }
+}
+
+/// A value and what it is, for an error's message.
+fn told(what: What, codec: Codec, value: Option<&[u8]>) -> String {
+    match value.and_then(|value| printed(codec, value)) {
+        // One value too many is no worse than those before it.
+        Some(text) if !matches!(what, What::TooManyElements | What::TooManyBytes) => {
+            format!("{text}, {},", what.as_str())
+        }
+        _ => what.as_str().to_owned(),
+    }
+}
+
+/// The beginning of a value's text; none of one that would be long.
+fn printed(codec: Codec, value: &[u8]) -> Option<String> {
+    if value.len() > PRINTABLE {
+        return None;
+    }
+    let mut text = Vec::new();
+    codec.write_text(value, &mut text).ok()?;
+    let text = String::from_utf8(text).ok()?;
+    Some(match text.char_indices().nth(PRINTED_CHARS) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    })
 }
 
 /// An encoder that has given its schema already, with a batch of no rows: the schema is the header's.

@@ -43,14 +43,14 @@ pub(crate) enum What {
 }
 
 impl What {
-    /// For an error's message.
+    /// For an error's message, about one value.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
-            Self::Nan => "NaN",
+            Self::Nan => "which is not a number",
             Self::InfiniteNumber => "an infinite number",
             Self::InfiniteDate => "an infinite date",
             Self::DistantDate => "a date beyond those of Arrow",
-            Self::Midnight => "24:00",
+            Self::Midnight => "the end of a day",
             Self::InfiniteTimestamp => "an infinite timestamp",
             Self::DistantTimestamp => "a timestamp beyond those of Arrow",
             Self::InfiniteInterval => "an infinite interval",
