@@ -288,3 +288,7 @@ fn condition(terms: &[Term<'_>], with_last: bool) -> String {
         None => format!("({any})"),
     }
 }
+
+#[cfg(test)]
+#[path = "keyset_tests.rs"]
+mod tests;
