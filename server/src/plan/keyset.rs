@@ -92,10 +92,7 @@ pub(crate) fn ordered(
 ) -> Result<Ordered, Error> {
     let shape = shape(key, columns, source);
     resume.expect(&shape)?;
-    let last = match resume.position() {
-        Some(Position::Keyset(bytes)) => Some(Key(bytes.clone())),
-        None => None,
-    };
+    let last = resume.position().map(|Position::Keyset(bytes)| Key(bytes.clone()));
     let values = last.as_ref().map(|last| last.values(key.len()).ok_or(Error::InvalidToken("resume_token")));
     let values = values.transpose()?;
     let (mut terms, mut ties, mut types, mut behind) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -262,7 +259,7 @@ impl<'a> Term<'a> {
     }
 
     /// What holds for all rows from the last one on, as an index can use it.
-    fn from_here_on(&self) -> Option<String> {
+    fn at_least(&self) -> Option<String> {
         let Self { expression, operators, .. } = self;
         let value = self.value.as_ref().filter(|_| self.nulls_first || !self.nullable)?;
         let operator = if self.descending { &operators.less_or_equal } else { &operators.greater_or_equal };
@@ -283,7 +280,7 @@ fn condition(terms: &[Term<'_>], with_last: bool) -> String {
         any.push(format!("({})", same.join(" AND ")));
     }
     let any = if any.is_empty() { "FALSE".to_owned() } else { any.join(" OR ") };
-    match terms.first().and_then(Term::from_here_on) {
+    match terms.first().and_then(Term::at_least) {
         Some(bound) => format!("{bound} AND ({any})"),
         None => format!("({any})"),
     }

@@ -50,8 +50,6 @@ pub(crate) struct Pipeline<'a> {
     call: &'a Call,
     bookmark: Bookmark<'a>,
     max_rows: i64,
-    /// Rows beyond are none of the result's.
-    last_row: i64,
     row_limit: usize,
     /// Memory for the batch that is being built.
     memory: Option<Memory>,
@@ -76,7 +74,6 @@ impl<'a> Pipeline<'a> {
         call: &'a Call,
         outbox: &'a mut Outbox,
         bookmark: Bookmark<'a>,
-        last_row: Option<i64>,
     ) -> Self {
         let builder = BatchBuilder::new(&described.columns, options.encoding, options.limits);
         let builder = builder.starting_at(bookmark.rows_before());
@@ -91,7 +88,6 @@ impl<'a> Pipeline<'a> {
             call,
             bookmark,
             max_rows: options.max_rows.unwrap_or(i64::MAX),
-            last_row: last_row.unwrap_or(i64::MAX),
             row_limit: options.limits.row_bytes,
             memory: None,
             batch_bytes: options.limits.bytes,
@@ -192,7 +188,7 @@ impl<'a> Pipeline<'a> {
 
     /// Whether the row is to be sent.
     fn pass(&mut self, row: &impl RawRow) -> bool {
-        if self.builder.row_count() >= self.last_row {
+        if self.builder.row_count() >= self.bookmark.limit() {
             self.complete = true;
             return false;
         }

@@ -186,11 +186,9 @@ impl Read<'_> {
         };
         let header = header(self.call, &plan.described.columns, self.options.encoding, chosen);
         let described = plan.described.clone();
-        let last_row = keyset.as_ref().and_then(|keyset| keyset.limit);
         let bookmark = Bookmark::new(&engine.token_keys, self.resume, keyset);
         let (admission, outbox) = (&engine.admission, &mut *self.outbox);
-        let mut pipeline =
-            Pipeline::new(described, header, self.options, admission, self.call, outbox, bookmark, last_row);
+        let mut pipeline = Pipeline::new(described, header, self.options, admission, self.call, outbox, bookmark);
         let mut result = reader.read(&mut pipeline, self.call, self.one_row).await;
         let untouched = pipeline.untouched();
         if untouched && result.is_ok() && from_cache && !plan.is_fresh() {
