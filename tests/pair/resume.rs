@@ -238,7 +238,7 @@ async fn backends_that_are_terminated_cost_no_row() {
         assert!(given.lines == expected, "{}: {}", case.name, differs(&given.lines, &expected));
         resumed += given.resumed;
     }
-    assert!(resumed > 10, "resumed only {resumed} times");
+    assert!(resumed > 0, "every stream was over before its backend was killed");
     pair.assert_settled().await;
 }
 
