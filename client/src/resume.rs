@@ -6,14 +6,13 @@
 
 use std::{
     fmt,
-    pin::Pin,
-    sync::Mutex,
+    sync::{Arc, Mutex},
     task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
+use futures_util::{future::BoxFuture, stream::BoxStream};
 use rowstream_contract::v1::{self, StreamQueryResponse, stream_query_response::Event};
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Code, Status};
@@ -35,12 +34,12 @@ const TOKENS: u32 = 100;
 /// Opaque, and signed by the server. It belongs to the call that it comes from: a call that goes on must ask for the
 /// same.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct ResumeToken(Bytes);
+pub struct ResumeToken(Arc<[u8]>);
 
 impl ResumeToken {
     /// `None` if the server gave none.
-    pub(crate) fn given(token: impl Into<Bytes>) -> Option<Self> {
-        Some(Self(token.into())).filter(|token| !token.0.is_empty())
+    pub(crate) fn given(token: impl AsRef<[u8]>) -> Option<Self> {
+        Some(Self(token.as_ref().into())).filter(|token| !token.0.is_empty())
     }
 
     /// The bytes, for keeping them.
@@ -89,7 +88,7 @@ impl ResumeGuarantee {
 }
 
 /// The messages of one attempt, of whichever method.
-pub(crate) struct Messages(Mutex<Pin<Box<dyn Stream<Item = Result<StreamQueryResponse, Status>> + Send>>>);
+pub(crate) struct Messages(Mutex<BoxStream<'static, Result<StreamQueryResponse, Status>>>);
 
 impl Messages {
     pub(crate) fn new(messages: impl Stream<Item = Result<StreamQueryResponse, Status>> + Send + 'static) -> Self {

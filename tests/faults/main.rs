@@ -9,6 +9,7 @@
 //! - [`cancels`]: RST_STREAM and TCP resets; a pool of one (figures 4 and 5)
 //! - [`backends`]: backends killed under streams (figure 6)
 //! - [`kills`]: kill -9 of the server (figure 6)
+//! - [`resumes`]: the same while streams are read that go on (figure 6)
 //! - [`stalled_database`]: silent connections, backends and clusters that hang (figure 7)
 //! - [`drain`]: SIGTERM with streams under way (figure 8)
 //! - [`restarts`]: PostgreSQL crashed, starting, without room
@@ -59,5 +60,6 @@ mod large;
 mod overload;
 mod requests;
 mod restarts;
+mod resumes;
 mod stalled_database;
 mod standby;

@@ -139,14 +139,14 @@ async fn the_parts_of_random_tables_are_disjoint_and_complete_while_others_write
     let pair = Arc::new(Pair::with(&["--tables", "public.*"]).await);
     pair.psql("CREATE TYPE mood AS ENUM ('wild', 'calm', 'sad')");
     let mut client = pair.raw_sessions();
-    for i in 0..TYPES.len() {
+    for (i, kind) in TYPES.iter().enumerate() {
         let made = make(&pair, &mut random, i);
         let end = Arc::new(AtomicBool::new(false));
         let (writing, name, seed) = (pair.clone(), made.name.clone(), random.u64(..));
         let told = end.clone();
         let writer = tokio::task::spawn_blocking(move || write(&writing.database, &name, &told, seed));
         for (request, sql) in reads(&made) {
-            let what = format!("seed {seed}, {} {} {request:?}", made.name, TYPES[i].0);
+            let what = format!("seed {seed}, {} {} {request:?}", made.name, kind.0);
             let session = create(&mut client, request).await;
             let before = ids(expected(&pair, &session, &sql));
             let read = ids(all(&mut client, &session).await);

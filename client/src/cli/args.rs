@@ -158,6 +158,10 @@ pub(crate) struct Query {
     /// How the server reads from PostgreSQL [default: auto]
     #[arg(long)]
     pub(crate) strategy: Option<Strategy>,
+    /// Columns that are unique together: rows come in their order, and a query that is cut off goes on by itself; * is
+    /// a table's primary key
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    pub(crate) resume_key: Vec<String>,
     /// Compress what the server sends [default: none]
     #[arg(long, value_name = "CODEC")]
     pub(crate) grpc_compression: Option<GrpcCompression>,

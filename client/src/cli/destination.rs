@@ -106,8 +106,10 @@ async fn copy_rows(
         if !output.write(&mut buffer).await {
             return Err(Failure::ClosedPipe);
         }
+        underway.resumed(rows.resumed());
         underway.progress.set(rows.rows_received(), rows.bytes_received());
     }
+    underway.resumed(rows.resumed());
     sink.end(&mut buffer);
     output.write(&mut buffer).await;
     complete(rows.summary(), rows.rows_received())
@@ -128,8 +130,10 @@ async fn copy_messages(
         if !output.write(&mut buffer).await {
             return Err(Failure::ClosedPipe);
         }
+        underway.resumed(messages.resumed());
         underway.progress.set(messages.rows_received(), messages.bytes_received());
     }
+    underway.resumed(messages.resumed());
     sink.end(&mut buffer);
     output.write(&mut buffer).await;
     complete(messages.summary(), messages.rows_received())
@@ -151,8 +155,10 @@ async fn copy_batches(
         if !output.write(batch).await {
             return Err(Failure::ClosedPipe);
         }
+        underway.resumed(batches.resumed());
         underway.progress.set(batches.rows_received(), batches.bytes_received());
     }
+    underway.resumed(batches.resumed());
     complete(batches.summary(), batches.rows_received())
 }
 

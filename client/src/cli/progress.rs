@@ -14,11 +14,14 @@ pub(crate) struct Underway {
     pub(crate) query_id: Option<String>,
     strategy: Option<Strategy>,
     reason: String,
+    /// How often it has gone on where it was cut, and whether people are to be told.
+    resumed: u32,
+    tells: bool,
 }
 
 impl Underway {
-    pub(crate) fn new(progress: Progress) -> Self {
-        Self { progress, query_id: None, strategy: None, reason: String::new() }
+    pub(crate) fn new(progress: Progress, tells: bool) -> Self {
+        Self { progress, query_id: None, strategy: None, reason: String::new(), resumed: 0, tells }
     }
 
     /// Takes note of what the server said before the first row.
@@ -26,6 +29,13 @@ impl Underway {
         self.query_id = Some(header.query_id.clone());
         self.strategy = header.strategy;
         self.reason.clone_from(&header.strategy_reason);
+    }
+
+    /// Takes note of how often the call has gone on by now, behind the rows that were counted last.
+    pub(crate) fn resumed(&mut self, times: u32) {
+        if std::mem::replace(&mut self.resumed, times) != times && self.tells {
+            self.progress.note(&format!("rowstream: cut off after {} rows, and resumed", self.progress.rows));
+        }
     }
 
     /// Prints how the server has read, and why, if it says so.
@@ -64,6 +74,16 @@ impl Progress {
         (self.rows, self.bytes) = (rows, bytes);
         if let Some(bar) = &self.bar {
             bar.set_message(self.line());
+        }
+    }
+
+    /// Prints something beside the line.
+    fn note(&self, text: &str) {
+        // Nobody is left to be told that stderr is gone.
+        let print = || drop(writeln!(io::stderr(), "{text}"));
+        match &self.bar {
+            Some(bar) => bar.suspend(print),
+            None => print(),
         }
     }
 

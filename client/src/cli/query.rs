@@ -46,7 +46,7 @@ pub(crate) async fn run(
 ) -> Result<(), Failure> {
     let job = Job::resolve(client, connection, query)?;
     let mut destination = Destination::open(job.format, job.path.clone(), job.row_group_bytes)?;
-    let mut underway = Underway::new(Progress::new(job.show_progress));
+    let mut underway = Underway::new(Progress::new(job.show_progress), job.show_notes);
     let copied = tokio::select! {
         copied = destination.copy(&job.call, &mut underway) => copied,
         signal = interrupts.next() => Err(Failure::Interrupted { signal, rows: Some(0) }),
@@ -122,7 +122,7 @@ impl Job {
             call = call.compression(compression);
         }
         Ok(Self {
-            call: query.columnar.apply(call.max_rows(query.max_rows.unwrap_or(0))),
+            call: query.columnar.apply(call.max_rows(query.max_rows.unwrap_or(0)).resume_key(query.resume_key)),
             sql,
             format,
             row_group_bytes: query.columnar.row_group_bytes,

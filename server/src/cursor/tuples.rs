@@ -106,7 +106,7 @@ impl RawRow for Tuple<'_> {
 
     #[inline]
     fn gather(&self, gathered: &mut Gathered, limit: usize) -> Result<(), Refused> {
-        gathered.add_prefixed(self.values, limit)
+        gathered.add_prefixed(self.columns, self.values, limit)
     }
 }
 

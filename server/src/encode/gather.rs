@@ -45,7 +45,7 @@ impl Gathered {
         limit: usize,
     ) -> Result<(), Refused> {
         let start = self.bytes.len();
-        let added = values.enumerate().try_for_each(|(column, value)| {
+        let added = values.take(self.columns).enumerate().try_for_each(|(column, value)| {
             let value = value.map_err(|kind| Refused::Malformed { column, kind })?;
             let size = self.bytes.len() - start + value.map_or(0, <[u8]>::len);
             if size > limit {
@@ -58,12 +58,12 @@ impl Gathered {
         self.end_row(start, added)
     }
 
-    /// As [`add`](Self::add), for values that each follow their length, as COPY sends them.
+    /// As [`add`](Self::add), for so many values that each follow their length, as COPY sends them.
     #[inline]
-    pub(crate) fn add_prefixed(&mut self, values: &[u8], limit: usize) -> Result<(), Refused> {
+    pub(crate) fn add_prefixed(&mut self, count: usize, values: &[u8], limit: usize) -> Result<(), Refused> {
         /// Of a length.
         const PREFIX: usize = 4;
-        let size = values.len().saturating_sub(self.columns * PREFIX);
+        let size = values.len().saturating_sub(count * PREFIX);
         if size > limit {
             return Err(Refused::TooLarge(size));
         }
@@ -78,7 +78,7 @@ impl Gathered {
             let Some((_, next)) = behind.split_at_checked(usize::try_from(length).unwrap_or(0)) else {
                 return Err(malformed);
             };
-            if length < -1 || (column + 1 == self.columns && !next.is_empty()) {
+            if length < -1 || (column + 1 == count && !next.is_empty()) {
                 return Err(malformed);
             }
             let at = self.bytes.len() - behind.len();
@@ -170,7 +170,7 @@ mod tests {
         let (mut one, mut other) = (Gathered::new(3), Gathered::new(3));
         for row in &rows {
             one.add(row.iter().map(|value| Ok(*value)), 100).expect("a row");
-            other.add_prefixed(&prefixed(row), 100).expect("a row");
+            other.add_prefixed(3, &prefixed(row), 100).expect("a row");
         }
         for gathered in [one, other] {
             assert_eq!(gathered.rows(), 3);
@@ -187,13 +187,13 @@ mod tests {
     fn a_row_that_is_refused_leaves_nothing_behind() {
         let good = prefixed(&[Some(b"abc"), Some(b"de")]);
         let mut gathered = Gathered::new(2);
-        gathered.add_prefixed(&good, 5).expect("just so large");
+        gathered.add_prefixed(2, &good, 5).expect("just so large");
         let malformed = |column| Err(Refused::Malformed { column, kind: Malformed::Binary });
-        assert_eq!(gathered.add_prefixed(&good, 4), Err(Refused::TooLarge(5)));
-        assert_eq!(gathered.add_prefixed(&good[..9], 5), malformed(1));
-        assert_eq!(gathered.add_prefixed(&good[..12], 5), malformed(1));
-        assert_eq!(gathered.add_prefixed(&[&good[..], b"x"].concat(), 9), malformed(1));
-        assert_eq!(gathered.add_prefixed(&[&[0x80], &good[1..]].concat(), 5), malformed(0));
+        assert_eq!(gathered.add_prefixed(2, &good, 4), Err(Refused::TooLarge(5)));
+        assert_eq!(gathered.add_prefixed(2, &good[..9], 5), malformed(1));
+        assert_eq!(gathered.add_prefixed(2, &good[..12], 5), malformed(1));
+        assert_eq!(gathered.add_prefixed(2, &[&good[..], b"x"].concat(), 9), malformed(1));
+        assert_eq!(gathered.add_prefixed(2, &[&[0x80], &good[1..]].concat(), 5), malformed(0));
         let values = [Ok(Some(&b"abc"[..])), Ok(Some(b"de"))];
         assert_eq!(gathered.add(values.into_iter(), 4), Err(Refused::TooLarge(5)));
         let values = [Ok(Some(&b"abc"[..])), Err(Malformed::Binary)];
@@ -204,9 +204,20 @@ mod tests {
     }
 
     #[test]
+    fn of_longer_rows_only_the_first_values_are_taken() {
+        let row: [Option<&[u8]>; 3] = [Some(b"abc"), None, Some(b"place")];
+        let mut gathered = Gathered::new(2);
+        gathered.add_prefixed(3, &prefixed(&row), 100).expect("a row");
+        gathered.add(row.iter().map(|value| Ok(*value)), 100).expect("a row");
+        for i in 0..2 {
+            assert_eq!(gathered.row(i).collect::<Vec<_>>(), row[..2]);
+        }
+    }
+
+    #[test]
     fn rows_of_no_columns_are_counted() {
         let mut gathered = Gathered::new(0);
-        gathered.add_prefixed(&[], 0).expect("a row");
+        gathered.add_prefixed(0, &[], 0).expect("a row");
         gathered.add(std::iter::empty(), 0).expect("a row");
         assert_eq!((gathered.rows(), gathered.column(0).len(), gathered.row(1).count()), (2, 0, 0));
     }

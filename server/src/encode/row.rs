@@ -15,12 +15,12 @@ pub(crate) trait RawRow {
     /// All of them, in order; `None` is NULL.
     fn values(&self) -> impl Iterator<Item = Result<Option<&[u8]>, Malformed>>;
 
-    /// The value of one column.
+    /// One of them.
     fn value(&self, column: usize) -> Result<Option<&[u8]>, Malformed> {
         self.values().nth(column).unwrap_or(Err(Malformed::Binary))
     }
 
-    /// Adds it to others, if it has at most `limit` bytes.
+    /// Adds as many of its values as the others have, if they are at most `limit` bytes.
     #[inline]
     fn gather(&self, gathered: &mut Gathered, limit: usize) -> Result<(), Refused> {
         gathered.add(self.values(), limit)
@@ -40,6 +40,16 @@ impl<R: RawRow> RawRow for WithoutLast<'_, R> {
     fn values(&self) -> impl Iterator<Item = Result<Option<&[u8]>, Malformed>> {
         self.0.values().take(self.len())
     }
+
+    #[inline]
+    fn value(&self, column: usize) -> Result<Option<&[u8]>, Malformed> {
+        self.0.value(column)
+    }
+
+    #[inline]
+    fn gather(&self, gathered: &mut Gathered, limit: usize) -> Result<(), Refused> {
+        self.0.gather(gathered, limit)
+    }
 }
 
 impl RawRow for PgRow {
@@ -49,12 +59,15 @@ impl RawRow for PgRow {
 
     #[inline]
     fn values(&self) -> impl Iterator<Item = Result<Option<&[u8]>, Malformed>> {
-        (0..RawRow::len(self)).map(|column| {
-            let value = self.try_get_raw(column).map_err(|_| Malformed::Binary)?;
-            if value.is_null() {
-                return Ok(None);
-            }
-            value.as_bytes().map(Some).map_err(|_| Malformed::Binary)
-        })
+        (0..RawRow::len(self)).map(|column| self.value(column))
+    }
+
+    #[inline]
+    fn value(&self, column: usize) -> Result<Option<&[u8]>, Malformed> {
+        let value = self.try_get_raw(column).map_err(|_| Malformed::Binary)?;
+        if value.is_null() {
+            return Ok(None);
+        }
+        value.as_bytes().map(Some).map_err(|_| Malformed::Binary)
     }
 }

@@ -263,7 +263,7 @@ impl<'a> Term<'a> {
     }
 
     /// What holds for all rows from the last one on, as an index can use it.
-    fn from_here_on(&self) -> Option<String> {
+    fn at_least(&self) -> Option<String> {
         let Self { expression, operators, .. } = self;
         let value = self.value.as_ref().filter(|_| self.nulls_first || !self.nullable)?;
         let operator = if self.descending { &operators.less_or_equal } else { &operators.greater_or_equal };
@@ -284,8 +284,12 @@ fn condition(terms: &[Term<'_>], with_last: bool) -> String {
         any.push(format!("({})", same.join(" AND ")));
     }
     let any = if any.is_empty() { "FALSE".to_owned() } else { any.join(" OR ") };
-    match terms.first().and_then(Term::from_here_on) {
+    match terms.first().and_then(Term::at_least) {
         Some(bound) => format!("{bound} AND ({any})"),
         None => format!("({any})"),
     }
 }
+
+#[cfg(test)]
+#[path = "keyset_tests.rs"]
+mod tests;

@@ -39,6 +39,8 @@ pub(super) struct Bookmark<'a> {
     /// The mark at the beginning of this stream.
     start: Mark,
     track: Track,
+    /// Rows beyond are none of the result's.
+    limit: i64,
 }
 
 /// What a position is made of.
@@ -74,6 +76,7 @@ impl<'a> Bookmark<'a> {
     pub(super) fn new(keys: &'a Keys, resume: &Resume, keyset: Option<Keyset>) -> Self {
         let Resume { fingerprint, from, .. } = resume;
         let position = from.as_ref().and_then(|mark| mark.position.clone());
+        let limit = keyset.as_ref().and_then(|keyset| keyset.limit).unwrap_or(i64::MAX);
         let (shape, track) = match keyset {
             Some(Keyset { columns, shape, seam, .. }) => {
                 let (last, previous) = (Key::default(), Key::default());
@@ -86,6 +89,7 @@ impl<'a> Bookmark<'a> {
             exact: false,
             start: Mark { fingerprint: fingerprint.clone(), shape, rows: resume.rows(), position },
             track,
+            limit,
         }
     }
 
@@ -116,6 +120,11 @@ impl<'a> Bookmark<'a> {
     /// Rows of the streams before.
     pub(super) fn rows_before(&self) -> i64 {
         self.start.rows
+    }
+
+    /// How many rows the whole result has at most.
+    pub(super) fn limit(&self) -> i64 {
+        self.limit
     }
 
     /// Whether a row may still come that is not to be sent.

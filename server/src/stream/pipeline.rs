@@ -46,8 +46,6 @@ pub(crate) struct Pipeline<'a> {
     call: &'a Call,
     bookmark: Bookmark<'a>,
     max_rows: i64,
-    /// Rows beyond are none of the result's.
-    last_row: i64,
     row_limit: usize,
     /// Memory for the batch that is being built.
     memory: Option<Memory>,
@@ -70,7 +68,6 @@ impl<'a> Pipeline<'a> {
         call: &'a Call,
         outbox: &'a mut Outbox,
         bookmark: Bookmark<'a>,
-        last_row: Option<i64>,
     ) -> Self {
         let builder = BatchBuilder::new(&described.columns, options.encoding, options.limits);
         let builder = builder.starting_at(bookmark.rows_before());
@@ -85,7 +82,6 @@ impl<'a> Pipeline<'a> {
             call,
             bookmark,
             max_rows: options.max_rows.unwrap_or(i64::MAX),
-            last_row: last_row.unwrap_or(i64::MAX),
             row_limit: options.limits.row_bytes,
             memory: None,
             batch_bytes: options.limits.bytes,
@@ -168,9 +164,14 @@ impl<'a> Pipeline<'a> {
                 self.memory_for(bytes).await
             }
         };
-        // A batch may have been closed before the row that was noted last, which was too large for it.
+        // A batch may have been closed before the row that was noted last, which was too large for it. One that was
+        // closed still earlier has no token: the next has.
         let end = batch.first_row + rows;
-        let resume_token = self.bookmark.behind(end, end == self.builder.row_count());
+        let resume_token = match self.builder.row_count() - end {
+            0 => self.bookmark.behind(end, true),
+            1 => self.bookmark.behind(end, false),
+            _ => Vec::new(),
+        };
         self.outbox.send(Message { event: Event::Batch(batch), resume_token }, memory).await;
         self.call.count.batch(rows, bytes, self.sent.rows == 0);
         self.sent.rows += rows;
@@ -188,7 +189,7 @@ impl<'a> Pipeline<'a> {
 
     /// Whether the row is to be sent.
     fn pass(&mut self, row: &impl RawRow) -> bool {
-        if self.builder.row_count() >= self.last_row {
+        if self.builder.row_count() >= self.bookmark.limit() {
             self.complete = true;
             return false;
         }

@@ -103,13 +103,13 @@ impl Read<'_> {
             return self.attempt_table(read).await;
         }
         let name = application_name(&self.call.id, source.label());
-        // What goes on must have the columns of now.
-        let cached = engine.plans.get(source).filter(|plan| self.resume.from.is_none() || plan.is_fresh());
+        // Behind names of our own, the first row would not show that the columns have changed.
+        let cached = engine.plans.get(source).filter(|_| self.resume.key.is_empty());
         let from_cache = cached.is_some();
         let session;
         let plan = match cached {
             // All of it goes in one round trip with the first fetch.
-            Some(plan) if plan.described.parameters.is_empty() && self.resume.from.is_none() => {
+            Some(plan) if plan.described.parameters.is_empty() => {
                 session = self.had(Session::take(&engine.database, stop, &name).await)?;
                 plan
             }
@@ -139,11 +139,7 @@ impl Read<'_> {
             Err(error) => {
                 self.measures.database = session.acquired().elapsed();
                 session.finish().await;
-                // A plan of before may not know the column.
-                if from_cache {
-                    engine.plans.forget(source);
-                }
-                return Err(Failed { again: from_cache, error });
+                return Err(error.into());
             }
         };
         self.read(session, Work { plan: &plan, arguments, keyset, from_cache }).await
@@ -193,7 +189,6 @@ impl Read<'_> {
         };
         let header = header(self.call, &plan.described.columns, self.options.encoding, chosen);
         let described = plan.described.clone();
-        let last_row = keyset.as_ref().and_then(|keyset| keyset.limit);
         let mut bookmark = Bookmark::new(&engine.token_keys, self.resume, keyset);
         if let Some(partition) = &self.statement.partition {
             bookmark = bookmark.in_snapshot();
@@ -202,8 +197,7 @@ impl Read<'_> {
             }
         }
         let (admission, outbox) = (&engine.admission, &mut *self.outbox);
-        let mut pipeline =
-            Pipeline::new(described, header, self.options, admission, self.call, outbox, bookmark, last_row);
+        let mut pipeline = Pipeline::new(described, header, self.options, admission, self.call, outbox, bookmark);
         let mut result = reader.read(&mut pipeline, self.call, self.one_row).await;
         let untouched = pipeline.untouched();
         if untouched && result.is_ok() && from_cache && !plan.is_fresh() {
