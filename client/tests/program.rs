@@ -120,7 +120,7 @@ fn a_result_that_is_not_whole_is_an_error() {
         ("after_summary", "a message after the summary"),
         ("no_header", "does not begin with a header"),
         ("two_headers", "a second header"),
-        ("gap", "a batch begins at row 7 after 0 rows"),
+        ("gap", "a batch begins at row 7, where 0 comes next"),
         ("garbage", "malformed rows"),
         ("fails_midway", "boom (INTERNAL)"),
         ("empty", "cut off after 0 rows"),

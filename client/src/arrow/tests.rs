@@ -75,7 +75,7 @@ async fn the_messages_are_an_ipc_stream_and_can_be_read_later() {
 async fn a_stream_that_is_not_whole_is_an_error_once() {
     for (damage, told) in [
         (Damage::NoSummary, "cut off after 3 rows"),
-        (Damage::RowGap, "begins at row 7 after 0 rows"),
+        (Damage::RowGap, "begins at row 7, where 0 comes next"),
         (Damage::RowCount, "row count 4, but 3"),
         (Damage::ByteCount, "byte count"),
         (Damage::Checksum, "checksum"),

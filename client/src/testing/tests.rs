@@ -137,7 +137,7 @@ async fn every_damage_is_an_error_and_never_a_result() {
         (Damage::Empty, "cut off after 0 rows"),
         (Damage::NoHeader, "does not begin with a header"),
         (Damage::SecondHeader, "a second header"),
-        (Damage::RowGap, "a batch begins at row 7 after 0 rows"),
+        (Damage::RowGap, "a batch begins at row 7, where 0 comes next"),
         (Damage::MalformedRows, "malformed rows"),
         (Damage::NoSummary, "cut off after 3 rows"),
         (Damage::RowCount, "summary says row count 4, but 3"),

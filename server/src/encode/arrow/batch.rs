@@ -128,6 +128,9 @@ impl ArrowEncoder {
 
     /// Encodes what is pending: column by column, or row by row if it may have to be cut.
     pub(crate) fn settle(&mut self, cutter: &mut Cutter) -> Result<(), RowError> {
+        if self.pending.rows() == 0 {
+            return Ok(());
+        }
         let mut pending = std::mem::take(&mut self.pending);
         let settled = self.settle_rows(&pending, cutter);
         pending.clear();
