@@ -195,6 +195,11 @@ impl Call {
         Ok(RowStream::new(self.events(client, Encoding::Rows).await?))
     }
 
+    /// What a read session takes of it.
+    pub(crate) fn into_parts(self) -> (Client, Statement, Option<Duration>) {
+        (self.client, self.statement, self.options.deadline)
+    }
+
     async fn events(&self, client: &Client, encoding: Encoding) -> Result<Events, Error> {
         let deadline = client.deadline(self.options.deadline);
         let piece = self.piece(client, encoding, &deadline, self.options.resume_from.clone()).await?;

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use rowstream_contract::v1::{
     CancelQueryRequest, ListQueriesRequest, ListTablesRequest, query_service_client::QueryServiceClient,
-    statement::Source,
+    read_session_service_client::ReadSessionServiceClient, statement::Source,
 };
 use tonic::{Request, transport::Channel};
 
@@ -215,6 +215,11 @@ impl Client {
 
     pub(crate) fn channels(&self) -> &Channels {
         &self.inner.channels
+    }
+
+    /// The service of read sessions over this connection.
+    pub(crate) fn sessions(&self, channel: Channel) -> ReadSessionServiceClient<Channel> {
+        ReadSessionServiceClient::new(channel).max_decoding_message_size(self.inner.max_message_bytes)
     }
 
     /// The service over this connection.

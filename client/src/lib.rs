@@ -60,6 +60,7 @@ mod options;
 mod resume;
 mod retry;
 mod scope;
+mod session;
 pub mod sink;
 mod stream;
 mod table;
@@ -87,6 +88,9 @@ pub use options::{ArrowCompression, ArrowOptions, Encoding, Strategy};
 pub use resume::{ResumeGuarantee, ResumeToken};
 pub use retry::RetryPolicy;
 pub use rowstream_contract::reason::Reason;
+pub use session::{
+    Partition, PartitionStrategy, PartitionToken, ReadPartition, ReadSession, ReadSessionBuilder, Renewal,
+};
 pub use stream::RowStream;
 pub use table::{Table, TableKind, TableRead};
 pub use tonic::Code;
