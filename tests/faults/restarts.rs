@@ -76,7 +76,7 @@ async fn a_postgresql_that_is_starting_is_unavailable() {
 async fn a_postgresql_without_room_is_unavailable_until_there_is_some() {
     let postgres = Postgres::builder().setting("max_connections", "20").start().expect("a cluster of its own");
     let database = postgres.create_database().expect("a database");
-    let server = Server::over(database, &["--pool-max", "4", "--pool-min", "0"]).await;
+    let server = Server::over(database, &["--pool-max", "4", "--pool-min", "0", "--max-read-sessions", "1"]).await;
     server.psql("select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'rowstream%'");
     let mut taken = Vec::new();
     while let Ok(other) = PgConnection::connect(&server.database.url()).await {

@@ -9,6 +9,7 @@
 //! - [`named_queries`]: their files changed while the server runs; estimates of plans
 //! - [`streams`]: batches, limits, the first-batch rule, millions of rows in constant memory
 //! - [`read_sessions`]: one snapshot in many parts: complete and disjoint whatever is written meanwhile; how sessions end
+//! - [`read_sessions_client`]: the same through the client library, cut and resumed, kept alive and let go
 //! - [`read_sessions_random`]: the same for random tables, types, skews and writers
 //! - [`round_trips`]: how often the server talks to PostgreSQL for a call
 //! - [`resume`]: streams that are cut go on, every row once; tokens altered, foreign, outdated
@@ -37,6 +38,7 @@ mod drain;
 mod faults;
 mod named_queries;
 mod read_sessions;
+mod read_sessions_client;
 mod read_sessions_random;
 mod resume;
 mod round_trips;
