@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rowstream_contract::v1::{
-    DescribeQueryRequest, Encoding, QueryRowRequest, Statement, StreamQueryRequest, statement::Source,
+    DescribeQueryRequest, Encoding, QueryRowRequest, Statement, Strategy, StreamQueryRequest, statement::Source,
 };
 use tempfile::tempdir;
 use tonic::Code;
@@ -49,7 +49,7 @@ async fn every_call_has_one_line_that_tells_what_it_took() {
     };
     read(client.stream_query(arrow).await.expect("headers").into_inner()).await.expect("a summary");
     let copy = streaming("copy", statement("select 1"));
-    let copy = StreamQueryRequest { encoding: Encoding::Arrow.into(), ..copy };
+    let copy = StreamQueryRequest { encoding: Encoding::Arrow.into(), strategy: Strategy::Copy.into(), ..copy };
     read(client.stream_query(copy).await.expect("headers").into_inner()).await.expect("a summary");
     client.query_row(one_row("row", statement("select 1"))).await.expect("a row");
     let named = Statement { source: Some(Source::Query("one".to_owned())), ..Statement::default() };
