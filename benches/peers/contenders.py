@@ -26,6 +26,8 @@ class Setting:
     sql: str
     table: str
     address: str = ""
+    # A directory that is not there yet, for what is written.
+    out: pathlib.Path | None = None
 
 
 @dataclasses.dataclass
@@ -60,9 +62,19 @@ def ours(encoding, strategy):
                       "--encoding", encoding, "--strategy", strategy]  # fmt: skip
 
 
+def ours_in_partitions(count):
+    return lambda s: [*ours("arrow", "auto")(s), "--partitions", count, *(["--table", s.table] if s.sql.endswith(s.table) else [])]
+
+
+def our_export(partitions):
+    what = lambda s: ["--table", s.table] if s.sql.endswith(s.table) else ["--sql", s.sql]  # noqa: E731
+    return lambda s: [s.programs / "rowstream", "export", "--endpoint", f"http://{s.address}", *what(s),
+                      "--partitions", partitions, "--quiet", "-o", s.out]  # fmt: skip
+
+
 def our_server(s, *flags):
     return [s.programs / "rowstream-server", "--database-url", s.url, "--listen", s.address, "--allow-sql",
-            "--max-deadline", "1h", "--log", "warn", *flags]  # fmt: skip
+            "--tables", "public.*", "--max-deadline", "1h", "--log", "warn", *flags]  # fmt: skip
 
 
 def grpc_server(s):
@@ -116,6 +128,24 @@ ALL = [
         for encoding in ("rows", "arrow")
         for strategy in STRATEGIES
     ),
+    *(
+        Contender(f"rowstream-session-{n}", f"rowstream, ARROW, {n} partitions of one snapshot", "rowstream",
+                  ours_in_partitions(n), our_server)  # fmt: skip
+        for n in (2, 4)
+    ),
+    # Into Parquet files, compressed by zstd.
+    *(
+        Contender(f"export-rowstream-{n}", f"rowstream export, {n} partition{'s' * (n > 1)}, Parquet", "rowstream",
+                  our_export(n), our_server)  # fmt: skip
+        for n in (1, 4)
+    ),
+    *(
+        Contender(f"export-connectorx-{n}", f"ConnectorX, {n} partition{'s' * (n > 1)}, and pyarrow: Parquet", "in-process",
+                  lambda s, n=n: python(PYTHON / "export_connectorx.py", s.url, s.sql, KEYS[s.table], n, s.out), needs=("connectorx", "pyarrow"))  # fmt: skip
+        for n in (1, 4)
+    ),
+    Contender("export-adbc", "ADBC PostgreSQL and pyarrow: Parquet", "in-process",
+              lambda s: python(PYTHON / "export_adbc.py", s.url, s.sql, s.out), needs=("adbc-driver-postgresql", "pyarrow")),  # fmt: skip
 ]
 
 

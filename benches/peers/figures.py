@@ -80,13 +80,17 @@ def promises(report):
     for key, name, least in (("P1", "arrow-auto", 1.0), ("P2", "arrow-cursor", 0.85), ("P3", "rows-auto", 0.75)):
         if ratio := lineitem.get(f"rowstream-{name}", {}).get("ratio"):
             found[key] = promise(f"rowstream-{name} on lineitem, ratio to COPY binary", ratio, at_least=least)
+    for key, count, least in (("P4 two", 2, 1.25), ("P4 four", 4, 1.35)):
+        if ratio := lineitem.get(f"rowstream-session-{count}", {}).get("ratio"):
+            found[key] = promise(f"rowstream-session-{count} on lineitem, ratio to COPY binary", ratio, at_least=least)
     found |= memory(report, lineitem) | server_cpu(lineitem) | growth(report) | beside_peers(report)
     return found
 
 
 def memory(report, lineitem):
     """P5: one stream, and each further one."""
-    ours = [row["peak_mib"] for table in report["medians"].values() for name, row in table.items() if name.startswith("rowstream-")]
+    one = ("rowstream-rows-", "rowstream-arrow-")
+    ours = [row["peak_mib"] for table in report["medians"].values() for name, row in table.items() if name.startswith(one)]
     found = {}
     if ours:
         found["P5 server"] = promise("peak MiB of the server, one stream", exactly(max(row["server"] for row in ours)), at_most=32)

@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import pathlib
 import subprocess
+import tempfile
 import time
 
 import costs
@@ -42,7 +44,8 @@ class Bench:
 
     def _measure(self, setting, client, server):
         with contextlib.ExitStack() as stack:
-            pid = None
+            pid, scratch = None, pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="peers-")))
+            setting.out = scratch / "warm-up"
             if server:
                 setting.address = processes.free_address()
                 pid = stack.enter_context(processes.server(server(setting), self._environment))
@@ -50,6 +53,7 @@ class Bench:
                 asked, setting.sql = setting.sql, WARM_UP
                 self._run(client(setting))
                 setting.sql = asked
+            setting.out = scratch / "out"
             before = costs.cpu_seconds(pid) if pid else 0
             result = self._run(client(setting))
             if pid:

@@ -38,9 +38,9 @@ pub(crate) struct Events {
     pub(crate) header: Header,
     /// The schema's message, of a stream in Arrow.
     pub(crate) arrow_schema: Bytes,
-    /// Of all pieces.
-    pub(crate) tally: Tally,
-    /// Of this piece.
+    /// Of the pieces before.
+    before: Tally,
+    /// Of this one.
     piece: Tally,
     /// The boundary behind what has been given out.
     token: Option<ResumeToken>,
@@ -88,7 +88,7 @@ impl Events {
             deadline,
             header,
             arrow_schema,
-            tally: Tally::default(),
+            before: Tally::default(),
             piece: Tally::default(),
             token,
             resumption,
@@ -105,6 +105,16 @@ impl Events {
     /// The boundary behind what has been given out.
     pub(crate) fn resume_token(&self) -> Option<&ResumeToken> {
         self.token.as_ref()
+    }
+
+    /// Rows given out so far.
+    pub(crate) fn rows(&self) -> u64 {
+        self.before.rows + self.piece.rows
+    }
+
+    /// Bytes of row data received so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.before.bytes + self.piece.bytes
     }
 
     /// The server's account of the whole; set once the stream has ended without an error.
@@ -174,7 +184,8 @@ impl Events {
         self.endpoint = lease.endpoint().clone();
         (self.messages, self.lease, self.state) = (messages, Some(lease), State::Rows);
         self.header = Header { columns: self.header.columns.clone(), ..header };
-        self.piece = self.tally.next_piece();
+        self.before = self.before.and(&self.piece);
+        self.piece = self.before.next_piece();
         Ok(())
     }
 
@@ -219,7 +230,7 @@ impl Events {
             }
             (State::Rows, Some(Event::Summary(summary))) => {
                 self.piece.check(&summary)?;
-                self.state = State::Summary(self.tally.whole(Summary::try_from(summary)?));
+                self.state = State::Summary(self.before.and(&self.piece).whole(Summary::try_from(summary)?));
                 Ok(None)
             }
             (State::Rows, Some(Event::Header(_))) => Err(Error::protocol("a second header")),
@@ -238,11 +249,10 @@ impl Events {
         }
         let first_row = u64::try_from(batch.first_row).map_err(|_| Error::protocol("a batch begins before row 0"))?;
         if !std::mem::replace(&mut self.knows_first_row, true) {
-            (self.tally.first_row, self.piece.first_row) = (first_row, first_row);
+            (self.before.first_row, self.piece.first_row) = (first_row, first_row);
         }
         let (decoded, rows) = decode(&self.header, batch, first_row)?;
         self.piece.add(batch.data.bytes(), rows, batch.row_count, batch.first_row)?;
-        self.tally.add(batch.data.bytes(), rows, batch.row_count, batch.first_row)?;
         Ok(decoded)
     }
 
@@ -250,7 +260,7 @@ impl Events {
     fn finish(&mut self) -> Result<(), Error> {
         match std::mem::replace(&mut self.state, State::Failed) {
             State::Summary(summary) => self.state = State::Complete(summary),
-            _ => return Err(Error::Truncated { rows: self.tally.rows, resume_token: None }),
+            _ => return Err(Error::Truncated { rows: self.rows(), resume_token: None }),
         }
         Ok(())
     }

@@ -36,6 +36,17 @@ impl Tally {
         Self { first_row: self.first_row + self.rows, ..Self::default() }
     }
 
+    /// This and what comes next, as if it had been counted by one.
+    pub(crate) fn and(&self, next: &Self) -> Self {
+        let length = usize::try_from(next.bytes).unwrap_or(usize::MAX);
+        Self {
+            first_row: self.first_row,
+            rows: self.rows + next.rows,
+            bytes: self.bytes + next.bytes,
+            checksum: crc32c::crc32c_combine(self.checksum, next.checksum, length),
+        }
+    }
+
     /// The server's account of the last piece as one of all of them.
     pub(crate) fn whole(&self, last: Summary) -> Summary {
         Summary { row_count: self.rows, byte_count: self.bytes, checksum: self.checksum, ..last }
@@ -81,6 +92,20 @@ mod tests {
         tally.add(b"6789", 1, 1, 2).unwrap();
         // The check value of CRC-32C in the catalogue of CRC algorithms: the nine digits.
         tally.check(&summary(3, 9, 0xe306_9283)).unwrap();
+    }
+
+    #[test]
+    fn pieces_are_together_what_they_are_as_one() {
+        let (mut one, mut pieces) = (Tally::default(), Tally::default());
+        for (first_row, body) in [&b"12345"[..], b"", b"6789", b"the rest"].into_iter().enumerate() {
+            let first_row = i64::try_from(first_row).unwrap();
+            one.add(body, 1, 1, first_row).unwrap();
+            let mut piece = pieces.next_piece();
+            piece.add(body, 1, 1, first_row).unwrap();
+            pieces = pieces.and(&piece);
+        }
+        assert_eq!((pieces.first_row, pieces.rows, pieces.bytes, pieces.checksum), (0, 4, 17, one.checksum));
+        assert_eq!((one.rows, one.bytes), (4, 17));
     }
 
     #[test]

@@ -57,6 +57,7 @@ mod hedge;
 mod integrity;
 mod limiter;
 mod options;
+mod partition;
 mod resume;
 mod retry;
 mod scope;
@@ -85,12 +86,11 @@ pub use health::Health;
 #[cfg(feature = "compression")]
 pub use options::Compression;
 pub use options::{ArrowCompression, ArrowOptions, Encoding, Strategy};
+pub use partition::{Partition, PartitionStrategy, PartitionToken};
 pub use resume::{ResumeGuarantee, ResumeToken};
 pub use retry::RetryPolicy;
 pub use rowstream_contract::reason::Reason;
-pub use session::{
-    Partition, PartitionStrategy, PartitionToken, ReadPartition, ReadSession, ReadSessionBuilder, Renewal,
-};
+pub use session::{ReadPartition, ReadSession, ReadSessionBuilder, Renewal};
 pub use stream::RowStream;
 pub use table::{Table, TableKind, TableRead};
 pub use tonic::Code;

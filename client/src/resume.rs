@@ -227,7 +227,8 @@ impl Resumption {
             // Without its end, or its end not yet known to the server: as good as a lost connection.
             Error::Truncated { .. } => self.policy.delay(error, self.failures, &mut self.rng),
             Error::Status(status) => match status.reason() {
-                Some(Reason::SchemaChanged) => None,
+                // Neither comes back.
+                Some(Reason::SchemaChanged | Reason::SnapshotLost) => None,
                 Some(Reason::QueryIdInUse) => self.policy.delay(error, self.failures, &mut self.rng),
                 _ => self.policy.wait(error, self.failures, &mut self.rng),
             },
@@ -243,5 +244,33 @@ impl Resumption {
             self.resumed += u32::from(outcome.is_ok());
         }
         Some(polled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rowstream_contract::reason::DOMAIN;
+    use tonic_types::{ErrorDetails, StatusExt as _};
+
+    use super::*;
+
+    fn aborted(reason: Reason) -> Error {
+        let details = ErrorDetails::with_error_info(reason.as_str(), DOMAIN, [] as [(String, String); 0]);
+        Error::from_status(Status::with_error_details(Code::Aborted, "no", details), "http://h", None)
+    }
+
+    #[test]
+    fn what_does_not_come_back_is_not_waited_for() {
+        let reopen: Reopen = Box::new(|_| Box::pin(async { Err(Error::protocol("not opened here")) }));
+        let mut resumption = Resumption::new(default_policy(), reopen);
+        for (reason, waits) in [
+            (Reason::ConsumerStalled, true),
+            (Reason::Conflict, true),
+            (Reason::SchemaChanged, false),
+            (Reason::SnapshotLost, false),
+        ] {
+            assert_eq!(resumption.wait(&aborted(reason)).is_some(), waits, "{reason:?}");
+            resumption.progressed();
+        }
     }
 }

@@ -3,11 +3,10 @@
 //! [`ReadSessionBuilder`] takes the snapshot, [`ReadSession`] keeps it alive, [`ReadPartition`] reads a part of it. The
 //! streams are those of a query (`stream`, `arrow`, `arrow_ipc`), and go on where they were cut as those do.
 
-use std::{fmt, time::Duration};
+use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use rowstream_contract::v1::{
-    self, CreateReadSessionRequest, DeleteReadSessionRequest, ReadPartitionRequest, ReadPartitionResponse,
+    CreateReadSessionRequest, DeleteReadSessionRequest, ReadPartitionRequest, ReadPartitionResponse,
     RenewReadSessionRequest, StreamQueryResponse, read_partition_response, read_session_service_client,
     stream_query_response,
 };
@@ -18,7 +17,8 @@ use tonic::{Request, Response, Status, transport::Channel};
 #[cfg(feature = "arrow")]
 use crate::RecordBatchStream;
 use crate::{
-    ArrowIpcStream, ArrowOptions, Call, Client, Columns, Encoding, Error, ResumeGuarantee, ResumeToken, RowStream,
+    ArrowIpcStream, ArrowOptions, Call, Client, Columns, Encoding, Error, Partition, PartitionStrategy, PartitionToken,
+    ResumeGuarantee, ResumeToken, RowStream,
     deadline::Deadline,
     events::Events,
     resume::{Messages, Piece, Reopen, default_policy},
@@ -30,45 +30,6 @@ type Service = read_session_service_client::ReadSessionServiceClient<Channel>;
 const TIME_TO_LIVE: Duration = Duration::from_secs(300);
 /// Renewing and deleting get this long.
 const CONTROL_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How a result is divided.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum PartitionStrategy {
-    /// The server chooses.
-    #[default]
-    Auto,
-    /// Everything in one partition.
-    Single,
-    /// Ranges of the places where rows lie: tables only.
-    Ctid,
-    /// Ranges of one column's values.
-    KeyRange,
-    /// A hash of columns, for any statement.
-    Hash,
-}
-
-impl PartitionStrategy {
-    fn into_wire(self) -> v1::PartitionStrategy {
-        match self {
-            Self::Auto => v1::PartitionStrategy::Unspecified,
-            Self::Single => v1::PartitionStrategy::Single,
-            Self::Ctid => v1::PartitionStrategy::Ctid,
-            Self::KeyRange => v1::PartitionStrategy::KeyRange,
-            Self::Hash => v1::PartitionStrategy::Hash,
-        }
-    }
-
-    fn from_wire(wire: v1::PartitionStrategy) -> Self {
-        match wire {
-            v1::PartitionStrategy::Unspecified => Self::Auto,
-            v1::PartitionStrategy::Single => Self::Single,
-            v1::PartitionStrategy::Ctid => Self::Ctid,
-            v1::PartitionStrategy::KeyRange => Self::KeyRange,
-            v1::PartitionStrategy::Hash => Self::Hash,
-        }
-    }
-}
 
 /// A session in the making; started by [`Client::create_read_session`].
 #[derive(Clone, Debug)]
@@ -134,6 +95,7 @@ impl ReadSessionBuilder {
             partitions: answer.partitions.into_iter().map(Partition::from).collect(),
             strategy,
             strategy_reason: answer.partition_reason,
+            snapshot_time: answer.snapshot.as_ref().and_then(|snapshot| snapshot.create_time?.try_into().ok()),
             snapshot: answer.snapshot.unwrap_or_default().id,
             resume_guarantee: ResumeGuarantee::from_wire(guarantee),
             _renewal: renewal,
@@ -155,6 +117,7 @@ pub struct ReadSession {
     strategy: PartitionStrategy,
     strategy_reason: String,
     snapshot: String,
+    snapshot_time: Option<SystemTime>,
     resume_guarantee: ResumeGuarantee,
     _renewal: Renewal,
 }
@@ -196,6 +159,12 @@ impl ReadSession {
         &self.snapshot
     }
 
+    /// When it was taken, by PostgreSQL's clock.
+    #[must_use]
+    pub fn snapshot_time(&self) -> Option<SystemTime> {
+        self.snapshot_time
+    }
+
     /// What the resume tokens of its partitions promise.
     #[must_use]
     pub fn resume_guarantee(&self) -> ResumeGuarantee {
@@ -225,65 +194,27 @@ impl Drop for Renewal {
     }
 }
 
-/// One part of a session's result.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Partition {
-    /// What [`Client::read_partition`] takes.
-    pub token: PartitionToken,
-    /// About how many rows it has, if that is known.
-    pub estimated_rows: Option<u64>,
-    /// About how many bytes they are in the database, if that is known.
-    pub estimated_bytes: Option<u64>,
-}
-
-impl From<v1::Partition> for Partition {
-    fn from(partition: v1::Partition) -> Self {
-        Self {
-            token: PartitionToken(partition.token.into()),
-            estimated_rows: partition.estimated_row_count.try_into().ok(),
-            estimated_bytes: partition.estimated_bytes.try_into().ok(),
-        }
-    }
-}
-
-/// Names a partition: opaque, and signed by the server.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct PartitionToken(Bytes);
-
-impl PartitionToken {
-    /// The bytes, for keeping them.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl From<Vec<u8>> for PartitionToken {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self(bytes.into())
-    }
-}
-
-impl fmt::Debug for PartitionToken {
-    /// Leaves out the bytes: the statement is among them.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PartitionToken({} bytes)", self.0.len())
-    }
-}
-
 /// A read of a partition in the making; started by [`Client::read_partition`]. Can be cloned and sent many times.
 #[derive(Clone, Debug)]
 #[must_use = "a read does nothing until it is sent"]
 pub struct ReadPartition {
     client: Client,
     partition: PartitionToken,
+    live: bool,
     deadline: Option<Duration>,
     resume_from: Option<ResumeToken>,
     arrow: ArrowOptions,
 }
 
 impl ReadPartition {
+    /// Reads the partition as the database is now, and not in the session's snapshot, which may be gone. Rows that were
+    /// written since are as they are now, so that it need not fit together with others. Not for partitions by ctid,
+    /// in which rows move. Default: false.
+    pub fn live(mut self, live: bool) -> Self {
+        self.live = live;
+        self
+    }
+
     /// As [`Call::deadline`].
     pub fn deadline(mut self, timeout: Duration) -> Self {
         self.deadline = Some(timeout);
@@ -348,6 +279,7 @@ impl ReadPartition {
             encoding: encoding.into_wire(),
             arrow: (encoding == Encoding::Arrow).then(|| self.arrow.into_wire()),
             resume_token: from.map(|token| token.as_bytes().to_vec()).unwrap_or_default(),
+            live: self.live,
             ..ReadPartitionRequest::default()
         };
         let send = |channel| {
@@ -391,6 +323,7 @@ impl Client {
         ReadPartition {
             client: self.clone(),
             partition: partition.into(),
+            live: false,
             deadline: None,
             resume_from: None,
             arrow: ArrowOptions::new(),
@@ -417,7 +350,7 @@ impl Client {
         Ok(Renewal::start(self.clone(), id.to_owned(), time_to_live))
     }
 
-    /// Ends a session. Answers whether the server that was asked held its snapshot.
+    /// Ends a session. Answers whether a server held its snapshot.
     ///
     /// # Errors
     /// Any failure of the call.

@@ -7,6 +7,7 @@
 
 mod bench;
 mod columnar;
+mod export;
 mod fake;
 mod fanout;
 mod generated;

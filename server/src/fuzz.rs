@@ -8,14 +8,17 @@ use crate::{
     cursor::tuples::Tuples,
     encode::{
         Malformed,
+        batch::{BatchBuilder, BatchLimits, RowError},
         codec::{Codec, TEXT},
         gather::Gathered,
-        row::RawRow as _,
+        row::RawRow,
     },
     plan::{
-        self, Source,
+        self, Column, Source, TypeName,
+        composite::Composite,
         declared::is_name,
         named::NamedQuery,
+        options::{ArrowOptions, Encoding},
         param::{Fitted, fit},
         request::RequestPolicy,
         sql,
@@ -103,7 +106,7 @@ pub fn token(data: &[u8]) {
 fn wrapped(source: &Source) {
     let plain = sql::plain(source.sql());
     assert_eq!(plain.sql.chars().count(), source.sql().chars().count() + 1, "a semicolon becomes a blank");
-    let declared = sql::declare(&sql::casting(source.sql(), &[None, Some(sql::Cast::Text)]), &[23, TEXT]);
+    let declared = sql::declare(&sql::casting(source.sql(), &[None, Some(&sql::Cast::Text)]), &[23, TEXT]);
     let inside: String = declared.sql.chars().skip(declared.text.before).take(declared.text.length).collect();
     assert_eq!(format!("{inside}\n"), plain.sql, "errors are located in the caller's own text");
 }
@@ -134,6 +137,51 @@ pub fn tuples(data: &[u8]) {
             assert_eq!(gathered.row(gathered.rows() - 1).collect::<Vec<_>>(), values);
         }
     }
+}
+
+/// The one value of a row.
+struct Single<'a>(&'a [u8]);
+
+impl RawRow for Single<'_> {
+    fn len(&self) -> usize {
+        1
+    }
+
+    fn values(&self) -> impl Iterator<Item = Result<Option<&[u8]>, Malformed>> {
+        std::iter::once(Ok(Some(self.0)))
+    }
+}
+
+/// A composite in PostgreSQL's binary form, `(int4, int4[], numeric(6, 2), (date, text))`, behind a byte that says what
+/// becomes of a value that Arrow cannot hold: refused, or a struct in Arrow.
+pub fn record(data: &[u8]) {
+    let Some((first, bytes)) = data.split_first() else { return };
+    let options = ArrowOptions { unrepresentable_as_null: first % 2 == 1, ..ArrowOptions::default() };
+    let limits =
+        BatchLimits { first_bytes: 1 << 20, bytes: 1 << 20, rows: 10, message_bytes: 4 << 20, row_bytes: 1 << 20 };
+    let columns = [composite(vec![field(23), field(1007), field(1700), composite(vec![field(1082), field(TEXT)])])];
+    let mut builder = BatchBuilder::new(&columns, Encoding::Arrow(options), limits);
+    let row = Single(bytes);
+    let pushed = builder.push(&row).and_then(|()| builder.push(&row)).and_then(|()| builder.close());
+    match pushed {
+        Ok(()) => assert_eq!(builder.next_closed().map(|batch| batch.row_count), Some(2)),
+        Err(error) => assert!(!matches!(error, RowError::Arrow(_)), "{error:?}"),
+    }
+}
+
+fn field(oid: u32) -> Column {
+    /// PostgreSQL's type modifier of `numeric(6, 2)`.
+    const MODIFIER: i32 = (6 << 16 | 2) + 4;
+    let type_name = TypeName { oid, short: format!("t{oid}"), qualified: format!("t{oid}") };
+    Column::new(format!("f{oid}"), type_name, sql::Cast::Text).with_modifier(Some(MODIFIER))
+}
+
+/// A column of a composite, or a field: then of the type that it tells.
+fn composite(fields: Vec<Column>) -> Column {
+    const OID: u32 = 90_001;
+    let composite = Composite::new(fields).map(std::sync::Arc::new);
+    let column = Column { composite, ..field(OID) }.into_record();
+    Column { wire_oid: OID, ..column }
 }
 
 #[cfg(test)]
@@ -196,6 +244,11 @@ mod tests {
     #[test]
     fn damaged_requests_are_refused_or_arranged_well() {
         replay("request", request);
+    }
+
+    #[test]
+    fn damaged_records_are_refused_or_structs() {
+        replay("record", record);
     }
 
     #[test]

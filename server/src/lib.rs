@@ -21,6 +21,7 @@ mod error;
 pub mod fuzz;
 mod incoming;
 mod layers;
+mod linger;
 mod metrics;
 mod plan;
 mod preface;

@@ -22,6 +22,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::{BoxError, Service};
 
 use crate::{
+    linger::{self, Kept},
     metrics::connections::{ConnectionCounts, Failure, OpenConnection, PLAINTEXT, TLS},
     preface,
     tls::Tls,
@@ -159,17 +160,22 @@ async fn serve<T, S, B>(
         None => return,
     };
     // Boxed: inside this function's state it would be there several times over, in every idle connection.
+    let (stream, kept) = Kept::new(stream);
     let mut connection = Box::pin(http2.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
     let ended = tokio::select! {
         ended = &mut connection => ended,
         () = shutdown.cancelled() => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            (&mut connection).await
         }
     };
-    if let Err(error) = ended {
-        open.failed(Failure::Error);
-        tracing::debug!(%error, "connection ended");
+    drop(connection);
+    match ended {
+        Ok(()) => linger::until_closed(kept).await,
+        Err(error) => {
+            open.failed(Failure::Error);
+            tracing::debug!(%error, "connection ended");
+        }
     }
 }
 

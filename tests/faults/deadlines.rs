@@ -99,7 +99,12 @@ impl Phase {
     /// Makes one call whose deadline passes, and tells how much later the answer is.
     async fn late_by(self, client: &Client, number: usize) -> Duration {
         // Long enough to come into the phase on a busy machine.
-        let (ci, full) = if matches!(self, Self::Send) { (1_500, 300) } else { (500, 100) };
+        let (ci, full) = match self {
+            // It begins there.
+            Self::Queue => (500, 100),
+            Self::Plan | Self::Fetch => (3_000, 100),
+            Self::Send => (3_000, 300),
+        };
         let base = Size::asked().count(ci, full) as u64;
         let timeout = Duration::from_millis(fastrand::u64(base..base * 2));
         let start = Instant::now();

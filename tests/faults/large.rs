@@ -42,6 +42,38 @@ async fn a_row_of_a_hundred_megabytes_arrives_at_our_client() {
 }
 
 #[tokio::test]
+async fn a_value_of_half_a_gigabyte_costs_a_read_session_the_partition_that_it_is_in() {
+    let server = Server::start(&["--tables", "public.*"]).await;
+    server.psql(
+        "create table large (id int, v text);
+        insert into large select i, case when i = 40 then repeat('x', 500000000) else repeat('y', 2000) end
+        from generate_series(1, 60) i",
+    );
+    let client = Client::builder([format!("http://{}", server.address)]).build().expect("valid");
+    let session = client.create_read_session(client.table("large").call()).partitions(4).create().await.expect("made");
+    let (mut rows, mut refused) = (0, 0);
+    for partition in session.partitions() {
+        let read = async {
+            let mut stream = client.read_partition(partition.token.clone()).arrow_ipc().await?;
+            while stream.next_message().await?.is_some() {}
+            Ok::<_, rowstream_client::Error>(stream.rows_received())
+        };
+        match read.await {
+            Ok(read) => rows += read,
+            Err(error) => {
+                assert_eq!(error.code(), Code::OutOfRange, "{error}");
+                assert_eq!(error.server().and_then(|server| server.reason_name()), Some("ROW_TOO_LARGE"));
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused == 1 && rows > 0 && rows < 60, "{refused} refused, {rows} rows");
+    client.delete_read_session(session.id()).await.expect("deleted");
+    drop((session, client));
+    server.assert_settled().await;
+}
+
+#[tokio::test]
 async fn a_value_of_half_a_gigabyte_is_refused_with_its_row_and_its_memory_comes_back() {
     let server = Server::start(&[]).await;
     let sql = "select i, case when i = 3 then repeat('x', 500000000) else 'x' end from generate_series(1, 4) i";

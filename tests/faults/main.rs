@@ -10,6 +10,7 @@
 //! - [`backends`]: backends killed under streams (figure 6)
 //! - [`kills`]: kill -9 of the server (figure 6)
 //! - [`resumes`]: the same while streams are read that go on (figure 6)
+//! - [`exports`]: the same while an export runs, and of the export itself (figure 6)
 //! - [`stalled_database`]: silent connections, backends and clusters that hang (figure 7)
 //! - [`drain`]: SIGTERM with streams under way (figure 8)
 //! - [`restarts`]: PostgreSQL crashed, starting, without room
@@ -53,6 +54,7 @@ mod ddl;
 mod deadlines;
 mod descriptors;
 mod drain;
+mod exports;
 mod fanout;
 mod floods;
 mod kills;

@@ -3,7 +3,7 @@
 //! What Arrow holds as a number PostgreSQL is asked for as that number, in text, which is read as rows.
 
 use arrow_array::{
-    Array, RecordBatch,
+    Array, ArrayRef, RecordBatch,
     cast::AsArray as _,
     types::{
         Date32Type, Decimal128Type, Decimal256Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
@@ -16,7 +16,7 @@ use rowstream_client::Strategy;
 use crate::harness::{PATIENCE, Pair};
 
 /// A type, a random value of it, and what Arrow is to hold of a column `x`.
-const COLUMNS: &[(&str, &str, &str)] = &[
+pub(crate) const COLUMNS: &[(&str, &str, &str)] = &[
     ("bool", "random() < 0.5", "x::text"),
     ("int2", "(random() * 65535 - 32768)::int2", "x::text"),
     ("int4", "(random() * 4294967295 - 2147483648)::int4", "x::text"),
@@ -53,7 +53,7 @@ const COLUMNS: &[(&str, &str, &str)] = &[
 const ROWS: usize = 3000;
 
 /// What Arrow holds in a place, as the third of [`COLUMNS`] has PostgreSQL tell it.
-fn held(array: &dyn Array, i: usize) -> Option<String> {
+pub(crate) fn held(array: &dyn Array, i: usize) -> Option<String> {
     if array.is_null(i) {
         return None;
     }
@@ -90,6 +90,11 @@ fn held(array: &dyn Array, i: usize) -> Option<String> {
                 value => value.unwrap_or("NULL").to_owned(),
             };
             format!("{{{}}}", (0..items.len()).map(printed).collect::<Vec<_>>().join(","))
+        }
+        DataType::Struct(_) => {
+            let fields = array.as_struct().columns().iter();
+            let printed = |field: &ArrayRef| held(field, i).unwrap_or_else(|| "NULL".to_owned());
+            format!("({})", fields.map(printed).collect::<Vec<_>>().join("|"))
         }
         other => panic!("no type of PostgreSQL's becomes {other}"),
     })

@@ -56,6 +56,34 @@ async fn rows_batches_and_summary_are_those_of_the_asynchronous_client() {
 }
 
 #[tokio::test]
+async fn a_session_is_taken_kept_read_and_deleted() {
+    let pair = Pair::start().await;
+    pair.psql("create table t (id int primary key); insert into t select i from generate_series(1, 5000) i; analyze t");
+    let count = blocking(&pair, |client| {
+        let live = Duration::from_secs(60);
+        let call = client.sql("select id from t");
+        let session = client.create_read_session(call).partitions(3).time_to_live(live).create().expect("a session");
+        let id = session.id().to_owned();
+        let tokens: Vec<_> = session.partitions().iter().map(|partition| partition.token.clone()).collect();
+        assert!(session.snapshot_time().is_some() && session.columns().len() == 1);
+        drop(session);
+        let kept = client.keep_read_session(&id, live).expect("it is there");
+        let read = |token| {
+            let rows: Result<Vec<_>, _> = client.read_partition(token).stream().expect("a stream").collect();
+            rows.expect("rows").len()
+        };
+        let count: usize = tokens.iter().cloned().map(read).sum();
+        drop(kept);
+        assert!(client.delete_read_session(&id).expect("an answer"));
+        assert_eq!(client.renew_read_session(&id, live).expect_err("deleted").code(), Code::FailedPrecondition);
+        count
+    })
+    .await;
+    assert_eq!(count, 5000);
+    pair.assert_settled().await;
+}
+
+#[tokio::test]
 async fn single_rows_descriptions_health_and_errors_are_the_same() {
     let pair = Pair::start().await;
     blocking(&pair, |client| {

@@ -3,6 +3,7 @@
 //! - [`contract`]: hand-written row messages equal the generated ones; the documents name every reason
 //! - [`arrow`]: record batches: every type and value, and what Arrow cannot hold
 //! - [`arrow_values`]: random rows of every type, in Arrow and as rows
+//! - [`composites`]: composite types in Arrow, field by field, by every strategy, and what becomes of them after DDL
 //! - [`types`]: every value as psql prints it; parameters of every kind
 //! - [`statements`]: what is run and what is refused; named queries; bad input
 //! - [`table_reads`]: tables without SQL: filters, names, privileges, changes, what is open
@@ -10,6 +11,8 @@
 //! - [`streams`]: batches, limits, the first-batch rule, millions of rows in constant memory
 //! - [`read_sessions`]: one snapshot in many parts: complete and disjoint whatever is written meanwhile; how sessions end
 //! - [`read_sessions_client`]: the same through the client library, cut and resumed, kept alive and let go
+//! - [`read_sessions_shapes`]: the same for tables of unusual shapes
+//! - [`read_sessions_live`]: parts that are read without their snapshot
 //! - [`read_sessions_random`]: the same for random tables, types, skews and writers
 //! - [`round_trips`]: how often the server talks to PostgreSQL for a call
 //! - [`resume`]: streams that are cut go on, every row once; tokens altered, foreign, outdated
@@ -31,6 +34,7 @@ mod arrow;
 mod arrow_values;
 mod blocking;
 mod cancels;
+mod composites;
 mod contract;
 mod deadlines;
 mod documents;
@@ -39,7 +43,9 @@ mod faults;
 mod named_queries;
 mod read_sessions;
 mod read_sessions_client;
+mod read_sessions_live;
 mod read_sessions_random;
+mod read_sessions_shapes;
 mod resume;
 mod round_trips;
 mod stalls;

@@ -18,7 +18,7 @@ use crate::harness::{PATIENCE, Pair, Raw, reason, statement};
 
 pub(crate) type Client = v1::read_session_service_client::ReadSessionServiceClient<Raw>;
 
-const OPEN: [&str; 2] = ["--tables", "public.*"];
+pub(crate) const OPEN: [&str; 2] = ["--tables", "public.*"];
 
 pub(crate) fn table(name: &str) -> Statement {
     let read = TableRead { table: name.to_owned(), ..TableRead::default() };
@@ -38,7 +38,7 @@ pub(crate) async fn create(client: &mut Client, request: CreateReadSessionReques
     client.create_read_session(request).await.expect("a session").into_inner()
 }
 
-fn read(token: &[u8]) -> ReadPartitionRequest {
+pub(crate) fn read(token: &[u8]) -> ReadPartitionRequest {
     ReadPartitionRequest { partition: token.to_vec(), ..ReadPartitionRequest::default() }
 }
 
@@ -66,7 +66,7 @@ fn shown(value: &v1::Value) -> String {
 }
 
 /// A part's rows, and the summary's count.
-async fn part(client: &mut Client, request: ReadPartitionRequest) -> Result<Vec<String>, Status> {
+pub(crate) async fn part(client: &mut Client, request: ReadPartitionRequest) -> Result<Vec<String>, Status> {
     let mut stream = client.read_partition(request).await?.into_inner();
     let (mut all, mut summary) = (Vec::new(), None);
     while let Some(message) = stream.message().await? {
@@ -101,13 +101,17 @@ pub(crate) fn expected(pair: &Pair, session: &CreateReadSessionResponse, sql: &s
     rows
 }
 
+/// How many transactions hold a snapshot.
+const HOLDERS: &str = "SELECT count(*) FROM pg_stat_activity
+    WHERE application_name LIKE 'rowstream session %' AND datname = current_database()";
+
 pub(crate) async fn delete(client: &mut Client, session: &CreateReadSessionResponse) -> bool {
     let request = DeleteReadSessionRequest { session_id: session.session_id.clone() };
     client.delete_read_session(request).await.expect("an answer").into_inner().deleted
 }
 
 /// A table of some pages, and what changes every part of it.
-const TABLE: &str = "CREATE TABLE t (id int8 PRIMARY KEY, v text);
+pub(crate) const TABLE: &str = "CREATE TABLE t (id int8 PRIMARY KEY, v text);
     INSERT INTO t SELECT i, repeat('x', i % 300) FROM generate_series(1, 5000) i; ANALYZE t";
 const CHANGES: &str = "DELETE FROM t WHERE id % 3 = 0; UPDATE t SET v = 'changed' WHERE id % 3 = 1;
     INSERT INTO t SELECT i, 'new' FROM generate_series(10001, 15000) i";
@@ -499,8 +503,8 @@ async fn any_server_with_the_same_keys_serves_the_partitions_of_another() {
     assert_eq!(all(&mut second.raw_sessions(), &session).await, before);
     let status = part(&mut stranger.raw_sessions(), read(&session.partitions[0].token)).await.expect_err("other keys");
     assert_eq!(reason(&status), "INVALID_TOKEN");
-    assert!(!delete(&mut second.raw_sessions(), &session).await);
-    assert!(delete(&mut first.raw_sessions(), &session).await);
+    assert!(delete(&mut second.raw_sessions(), &session).await, "whoever holds it");
+    eventually("nobody holds it any more", PATIENCE, async || first.psql(HOLDERS) == "0").await;
     eventually("the snapshot is gone for all", PATIENCE, async || {
         told(&mut second.raw_sessions(), &session).await[0] == (Code::Aborted, "SNAPSHOT_LOST".to_owned())
     })
@@ -526,9 +530,7 @@ async fn a_snapshot_that_a_second_server_holds_outlives_the_first_and_serves_a_t
     servers[1].raw_sessions().renew_read_session(renew.clone()).await.expect("held twice");
     first.psql(CHANGES);
     first.shutdown.cancel();
-    let holders = "SELECT count(*) FROM pg_stat_activity
-        WHERE application_name LIKE 'rowstream session %' AND datname = current_database()";
-    eventually("the first holder is gone", PATIENCE, async || first.psql(holders) == "1").await;
+    eventually("the first holder is gone", PATIENCE, async || first.psql(HOLDERS) == "1").await;
     for server in &servers {
         assert_eq!(all(&mut server.raw_sessions(), &session).await, before);
     }
@@ -537,6 +539,8 @@ async fn a_snapshot_that_a_second_server_holds_outlives_the_first_and_serves_a_t
     first.psql("TRUNCATE t");
     let status = part(&mut servers[0].raw_sessions(), read(&session.partitions[0].token)).await.expect_err("rewritten");
     assert_eq!((status.code(), reason(&status).as_str()), (Code::Aborted, "SCHEMA_CHANGED"));
+    assert!(delete(&mut servers[0].raw_sessions(), &session).await);
+    eventually("nobody holds it any more", PATIENCE, async || first.psql(HOLDERS) == "0").await;
     for server in servers {
         server.stop().await;
     }

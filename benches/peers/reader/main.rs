@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! peers-reader sqlx DATABASE_URL SQL
-//! peers-reader rowstream SERVER_URL SQL [--encoding rows|arrow] [--strategy auto|cursor|portal|copy] [--streams N]
+//! peers-reader rowstream SERVER_URL SQL [--encoding rows|arrow] [--strategy auto|cursor|portal|copy]
+//!     [--streams N | --partitions N [--table TABLE]]
 //! ```
 //!
 //! Each reads all rows and all their values, throws them away, and prints one line of JSON: how many rows, how long it

@@ -7,7 +7,7 @@ use std::{
 
 use clap::{Args as ClapArgs, ValueEnum};
 use futures_util::future::try_join_all;
-use rowstream_client::{Call, Client, Header, Health, Strategy};
+use rowstream_client::{Call, Client, Header, Health, RecordBatchStream, Strategy};
 use serde_json::json;
 
 use crate::{Read, Result};
@@ -26,6 +26,12 @@ pub(crate) struct Args {
     /// How many streams at once, each of all rows
     #[arg(long, default_value_t = 1)]
     streams: usize,
+    /// Read one snapshot in so many partitions, each by a stream
+    #[arg(long, conflicts_with = "streams")]
+    partitions: Option<u32>,
+    /// The table that the statement reads whole, to be read without SQL
+    #[arg(long)]
+    table: Option<String>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -61,7 +67,8 @@ pub(crate) async fn warm_up(args: &Args) -> Result<()> {
         matches!(client.health().await, Ok(Health::Serving))
     })
     .await;
-    let calls = (0..args.streams).map(|_| {
+    let partitions = args.partitions.unwrap_or(0) as usize;
+    let calls = (0..args.streams.max(partitions)).map(|_| {
         let call = client.sql("select pg_sleep(0.01)");
         async move { call.query_row().await }
     });
@@ -69,11 +76,14 @@ pub(crate) async fn warm_up(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Reads `streams` times the statement's rows.
+/// Reads `streams` times the statement's rows, or once in partitions.
 pub(crate) async fn read(args: &Args) -> Result<Read> {
     let client = Client::builder([&args.server_url]).build()?;
     let start = Instant::now();
-    let streams = try_join_all((0..args.streams).map(|_| one(&client, args))).await?;
+    let streams = match args.partitions {
+        Some(partitions) => in_partitions(&client, args, partitions).await?,
+        None => try_join_all((0..args.streams).map(|_| one(&client, args))).await?,
+    };
     let seconds: Vec<f64> = streams.iter().map(|stream| (stream.end - start).as_secs_f64()).collect();
     let first_seconds: Vec<f64> =
         streams.iter().filter_map(|stream| Some((stream.first? - start).as_secs_f64())).collect();
@@ -91,6 +101,22 @@ struct Stream {
     first: Option<Instant>,
     end: Instant,
     used: String,
+}
+
+/// One snapshot, whose making counts.
+async fn in_partitions(client: &Client, args: &Args, count: u32) -> Result<Vec<Stream>> {
+    let call = match &args.table {
+        Some(table) => client.table(table).call(),
+        None => client.sql(&args.sql),
+    };
+    let session = client.create_read_session(call.deadline(DEADLINE)).partitions(count).create().await?;
+    let reads = session.partitions().iter().map(|partition| {
+        let read = client.read_partition(partition.token.clone()).deadline(DEADLINE);
+        async move { batches(read.record_batches().await?, Strategy::Auto).await }
+    });
+    let streams = try_join_all(reads).await?;
+    client.delete_read_session(session.id()).await?;
+    Ok(streams)
 }
 
 async fn one(client: &Client, args: &Args) -> Result<Stream> {
@@ -118,7 +144,10 @@ async fn rows(call: &Call, asked: Strategy) -> Result<Stream> {
 }
 
 async fn record_batches(call: &Call, asked: Strategy) -> Result<Stream> {
-    let mut stream = call.record_batches().await?;
+    batches(call.record_batches().await?, asked).await
+}
+
+async fn batches(mut stream: RecordBatchStream, asked: Strategy) -> Result<Stream> {
     let used = used(stream.header(), asked)?;
     let mut first = None;
     while let Some(batch) = stream.next_batch().await? {

@@ -59,13 +59,13 @@ impl RecordBatchStream {
     /// Rows received so far.
     #[must_use]
     pub fn rows_received(&self) -> u64 {
-        self.events.tally.rows
+        self.events.rows()
     }
 
     /// Bytes of messages received so far.
     #[must_use]
     pub fn bytes_received(&self) -> u64 {
-        self.events.tally.bytes
+        self.events.bytes()
     }
 
     /// How often the stream has gone on where it was cut ([`Call::resume`](crate::Call::resume)).

@@ -10,8 +10,8 @@ use crate::{Error, Health, NamedQuery, Table};
 /// Every method that waits panics in asynchronous code: see [the module](super).
 #[derive(Clone, Debug)]
 pub struct Client {
-    inner: crate::Client,
-    runtime: Runtime,
+    pub(super) inner: crate::Client,
+    pub(super) runtime: Runtime,
 }
 
 impl Client {

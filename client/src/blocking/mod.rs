@@ -37,6 +37,7 @@ mod call;
 mod client;
 mod fanout;
 mod runtime;
+mod session;
 mod stream;
 mod table;
 
@@ -47,6 +48,7 @@ pub use builder::ClientBuilder;
 pub use call::Call;
 pub use client::Client;
 pub use fanout::{Fanout, Outcomes};
+pub use session::{ReadPartition, ReadSession, ReadSessionBuilder, Renewal};
 pub use stream::{Batches, RowStream};
 pub use table::TableRead;
 

@@ -21,6 +21,7 @@ fn every_public_method_has_a_blocking_counterpart() {
         ("TableRead", include_str!("../table.rs"), include_str!("table.rs")),
         ("Fanout", include_str!("../fanout/mod.rs"), include_str!("fanout.rs")),
         ("Fanout", include_str!("../fanout/modes.rs"), include_str!("fanout.rs")),
+        ("ReadSession", include_str!("../session.rs"), include_str!("session.rs")),
         ("RowStream", include_str!("../stream.rs"), include_str!("stream.rs")),
         ("ArrowIpcStream", include_str!("../arrow_ipc.rs"), include_str!("arrow_ipc.rs")),
         ("RecordBatchStream", include_str!("../arrow/stream.rs"), include_str!("arrow.rs")),

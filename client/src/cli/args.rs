@@ -3,9 +3,11 @@
 use std::{io, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 use super::{
     bench::Bench,
+    export::Export,
     fanout::Fanout,
     formats::{Columnar, Format, GrpcCompression, Strategy},
 };
@@ -63,6 +65,8 @@ pub(crate) enum Command {
     Query(Query),
     /// Run a query for each line of a file: many calls at once, each with its outcome
     Fanout(Box<Fanout>),
+    /// Write one snapshot into files, in several streams; goes on after a crash
+    Export(Box<Export>),
     /// Put a load of calls on a server, and measure: latencies, throughput, failures
     Bench(Box<Bench>),
     /// Show the parameters and columns of a query, without running it
@@ -99,8 +103,9 @@ pub(crate) struct Source {
 }
 
 /// What to read of a table.
-#[derive(Args, Debug, Default)]
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[command(next_help_heading = "Options for --table")]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct TableOptions {
     /// Columns to read, separated by commas [default: all]
     #[arg(long, value_name = "NAMES", value_delimiter = ',', conflicts_with_all = ["sql", "name"])]
@@ -110,6 +115,7 @@ pub(crate) struct TableOptions {
     pub(crate) column: Vec<String>,
     /// A condition, such as 'price >= 10'; all of them must hold
     #[arg(long = "where", value_name = "CONDITION", conflicts_with_all = ["sql", "name"])]
+    #[serde(rename = "where")]
     pub(crate) conditions: Vec<String>,
     /// A condition in JSON, as the contract's message Filter
     #[arg(long, value_name = "JSON", conflicts_with_all = ["sql", "name"])]

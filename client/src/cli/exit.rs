@@ -12,15 +12,17 @@ Exit codes:
        --fail-over allows
    64  wrong usage
    65  the request is wrong: INVALID_ARGUMENT, OUT_OF_RANGE, FAILED_PRECONDITION,
-       ALREADY_EXISTS, UNIMPLEMENTED; a line of the input, a checkpoint, or a
-       report cannot be used
+       ALREADY_EXISTS, UNIMPLEMENTED; a line of the input, a checkpoint, an
+       export's directory or a report cannot be used; export --verify: the
+       files are not what was exported
    66  not found: no such named query or table
    69  the server, or its database, cannot be reached or does not serve
    70  something is broken: an incomplete or damaged stream, INTERNAL, UNKNOWN,
        DATA_LOSS
    74  the input or output failed
    75  try again: RESOURCE_EXHAUSTED, ABORTED, or cancelled by someone else;
-       another process has the checkpoint
+       another process has the checkpoint or the export; the snapshot of an
+       export is gone
    77  not allowed: PERMISSION_DENIED, UNAUTHENTICATED
    78  the profiles file, or a profile in it, cannot be used
   124  the deadline passed
@@ -39,8 +41,11 @@ pub(crate) fn code(failure: &Failure) -> u8 {
         Failure::NotServing(_) => 69,
         Failure::Start(_) => 70,
         Failure::CallsFailed { .. } | Failure::Worse { .. } => 1,
-        Failure::Unusable(_) | Failure::Report { .. } | Failure::Checkpoint(Refused::Unfit { .. }) => 65,
-        Failure::Checkpoint(Refused::Busy(_)) => 75,
+        Failure::Unusable(_)
+        | Failure::Report { .. }
+        | Failure::Export { .. }
+        | Failure::Checkpoint(Refused::Unfit { .. }) => 65,
+        Failure::ExportBusy(_) | Failure::SnapshotLost { .. } | Failure::Checkpoint(Refused::Busy(_)) => 75,
         Failure::TotalDeadline => 124,
         Failure::Input(_)
         | Failure::Params { .. }

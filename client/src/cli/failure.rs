@@ -1,6 +1,9 @@
 //! Everything that can end the program early.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use rowstream_client::Error;
 
@@ -27,6 +30,12 @@ pub(crate) enum Failure {
     Unusable(Unusable),
     /// A checkpoint cannot be used.
     Checkpoint(Refused),
+    /// A directory is not what an export, or the check of one, needs: what is wrong with it.
+    Export { directory: PathBuf, problems: Vec<String> },
+    /// Another process exports into that directory.
+    ExportBusy(PathBuf),
+    /// The snapshot of an export is gone before the export is complete.
+    SnapshotLost { error: Error, directory: PathBuf },
     /// Calls of a fan-out failed, or in mode `first` all of them; the others did not.
     CallsFailed { failed: u64, all: u64 },
     /// A file that is to be compared is no report of a load.
@@ -64,6 +73,11 @@ impl Failure {
             Self::Call { error, .. } => Self::Call { error, sql },
             other => other,
         }
+    }
+
+    /// Of a directory.
+    pub(crate) fn export(directory: &Path, problem: impl Into<String>) -> Self {
+        Self::Export { directory: directory.to_owned(), problems: vec![problem.into()] }
     }
 
     /// A failed write; to a closed pipe it is no error.

@@ -4,9 +4,14 @@ use std::path::Path;
 
 use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
-use rowstream_client::{ArrowOptions, Call, Compression, sink::DEFAULT_ROW_GROUP_BYTES};
+use rowstream_client::{
+    ArrowOptions, Compression,
+    sink::{DEFAULT_ROW_GROUP_BYTES, FileCompression},
+};
+use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Format {
     /// Aligned, for people
     Table,
@@ -84,7 +89,39 @@ impl GrpcCompression {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+/// How files of text are compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum TextCompression {
+    #[default]
+    None,
+    Gzip,
+    Zstd,
+}
+
+impl TextCompression {
+    /// What a compressed file's name has at its end.
+    pub(crate) fn extension(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Gzip => ".gz",
+            Self::Zstd => ".zst",
+        }
+    }
+}
+
+impl From<TextCompression> for FileCompression {
+    fn from(compression: TextCompression) -> Self {
+        match compression {
+            TextCompression::None => Self::None,
+            TextCompression::Gzip => Self::Gzip,
+            TextCompression::Zstd => Self::Zstd,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum ArrowCompression {
     None,
     Lz4,
@@ -102,7 +139,8 @@ impl From<ArrowCompression> for rowstream_client::ArrowCompression {
 }
 
 /// What has a meaning in Arrow only.
-#[derive(Args, Debug, Default)]
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[command(next_help_heading = "Options for --format arrow and parquet")]
 pub(crate) struct Columnar {
     /// Compress record batches, as the server sends them and as they are in the file [default: none]
@@ -120,10 +158,15 @@ pub(crate) struct Columnar {
 }
 
 fn size(text: &str) -> Result<usize, String> {
-    let size: ByteSize = text.parse()?;
-    match usize::try_from(size.as_u64()) {
-        Ok(bytes) if bytes >= 1 << 20 => Ok(bytes),
-        _ => Err(format!("it must be 1MiB or more; {} is usual", ByteSize::b(DEFAULT_ROW_GROUP_BYTES as u64))),
+    let size = at_least_a_mebibyte(text, DEFAULT_ROW_GROUP_BYTES as u64)?;
+    usize::try_from(size).map_err(|_| "it is more than this machine can address".to_owned())
+}
+
+/// Reads a size such as 16MiB, which must not be so small that it makes no sense.
+pub(crate) fn at_least_a_mebibyte(text: &str, usual: u64) -> Result<u64, String> {
+    match text.parse::<ByteSize>()?.as_u64() {
+        bytes if bytes >= 1 << 20 => Ok(bytes),
+        _ => Err(format!("it must be 1MiB or more; {} is usual", ByteSize::b(usual))),
     }
 }
 
@@ -144,7 +187,7 @@ impl Columnar {
         Ok(())
     }
 
-    pub(crate) fn apply(&self, call: Call) -> Call {
+    pub(crate) fn options(&self) -> ArrowOptions {
         let mut options = ArrowOptions::new();
         if let Some(compression) = self.arrow_compression {
             options = options.compression(compression.into());
@@ -155,7 +198,7 @@ impl Columnar {
         if self.arrays_as_text {
             options = options.arrays_as_text();
         }
-        call.arrow_options(options)
+        options
     }
 }
 

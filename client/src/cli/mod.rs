@@ -1,7 +1,7 @@
 //! The command line: raw arguments (`args`) become a call of the library, its outcome becomes output
 //! and an exit code (`exit`).
 //!
-//! Data goes to stdout, everything else to stderr. The runtime has one thread: receiving and
+//! Data goes to stdout, everything else to stderr. The runtime has one thread, but for an export: receiving and
 //! formatting take turns on it, and only writing the output has a thread of its own.
 
 mod args;
@@ -12,6 +12,7 @@ mod control;
 mod describe;
 mod destination;
 mod exit;
+mod export;
 mod failure;
 mod fanout;
 mod formats;
@@ -23,6 +24,7 @@ mod progress;
 mod proto;
 mod query;
 mod report;
+mod target;
 
 use std::{
     io::{self, Write as _},
@@ -81,6 +83,9 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Some(Command::Profiles) => return profile::list(&profile),
         Some(Command::Completions(completions)) => return completions::run(completions.shell),
         Some(Command::Man(man)) => return man::run(&man.dir),
+        Some(Command::Export(export)) if export.verify.is_some() => {
+            return export.verify.map_or(Ok(()), |directory| export::verify(&directory));
+        }
         Some(Command::Bench(bench)) if bench.other.is_some() => return bench.other.map_or(Ok(()), bench::other),
         Some(command) => command,
     };
@@ -91,7 +96,12 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     if connection.endpoint.is_empty() {
         connection.endpoint.push(DEFAULT_ENDPOINT.to_owned());
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Start)?;
+    let mut runtime = match &command {
+        // It formats several streams at once.
+        Command::Export(_) => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    let runtime = runtime.enable_all().build().map_err(Failure::Start)?;
     let outcome = runtime.block_on(dispatch(connection, command));
     // Do not wait for an output that nobody reads.
     runtime.shutdown_background();
@@ -102,6 +112,7 @@ async fn dispatch(connection: Connection, mut command: Command) -> Result<(), Fa
     let connections = match &command {
         Command::Fanout(fanout) => fanout.limits.connections,
         Command::Bench(bench) => bench.load.connections,
+        Command::Export(export) => export::connections(export),
         _ => 1,
     };
     let client = connect(&connection, connections)?;
@@ -117,6 +128,7 @@ async fn dispatch(connection: Connection, mut command: Command) -> Result<(), Fa
     match command {
         Command::Query(query) => query::run(&client, &connection, query, &mut interrupts).await,
         Command::Fanout(fanout) => fanout::run(&client, deadline, *fanout, &mut interrupts).await,
+        Command::Export(export) => export::run(&client, deadline, *export, &mut interrupts).await,
         Command::Bench(bench) => bench::run(&client, &connection, *bench, &mut interrupts).await,
         Command::Describe(describe) => interrupts.or_end(describe::statement(&client, deadline, describe)).await,
         Command::Queries(format) => interrupts.or_end(within(deadline, describe::queries(&client, format))).await,

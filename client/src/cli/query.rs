@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use rowstream_client::{Call, Client, Summary};
+use rowstream_client::{Call, Client, Summary, sink::FileCompression};
 
 use super::{
     args::{Connection, Query, Source, TableOptions},
@@ -17,6 +17,7 @@ use super::{
     interrupt::Interrupts,
     parameters,
     progress::{Progress, Underway},
+    target::Form,
 };
 
 /// How long an interrupted program waits for the server's word that the query is cancelled.
@@ -27,10 +28,9 @@ struct Job {
     call: Call,
     /// The SQL text, to show where in it an error is.
     sql: Option<String>,
-    format: Format,
+    form: Form,
     /// The file to write; stdout without one.
     path: Option<PathBuf>,
-    row_group_bytes: Option<usize>,
     max_rows: Option<u64>,
     show_progress: bool,
     show_summary: bool,
@@ -45,7 +45,7 @@ pub(crate) async fn run(
     interrupts: &mut Interrupts,
 ) -> Result<(), Failure> {
     let job = Job::resolve(client, connection, query)?;
-    let mut destination = Destination::open(job.format, job.path.clone(), job.row_group_bytes)?;
+    let mut destination = Destination::open(job.form, job.path.clone())?;
     let mut underway = Underway::new(Progress::new(job.show_progress), job.show_notes);
     let copied = tokio::select! {
         copied = destination.copy(&job.call, &mut underway) => copied,
@@ -54,7 +54,7 @@ pub(crate) async fn run(
     underway.progress.clear();
     match copied {
         Ok(summary) => {
-            finish(destination, interrupts, underway.progress.rows).await?;
+            job.finish(destination, interrupts, underway.progress.rows).await?;
             job.print_notes(&summary, &underway);
             Ok(())
         }
@@ -65,23 +65,12 @@ pub(crate) async fn run(
         }
         // The output has failed, and knows how.
         Err(Failure::ClosedPipe) => {
-            finish(destination, interrupts, underway.progress.rows).await.and(Err(Failure::ClosedPipe))
+            job.finish(destination, interrupts, underway.progress.rows).await.and(Err(Failure::ClosedPipe))
         }
         Err(failure) => {
             destination.abandon();
             Err(failure.of_sql(job.sql))
         }
-    }
-}
-
-/// Completes the output. A stdout that nobody reads can be interrupted; a file is short work.
-async fn finish(destination: Destination, interrupts: &mut Interrupts, rows: u64) -> Result<(), Failure> {
-    if !destination.is_stdout() {
-        return destination.finish().await;
-    }
-    tokio::select! {
-        finished = destination.finish() => finished,
-        signal = interrupts.next() => Err(Failure::Interrupted { signal, rows: Some(rows) }),
     }
 }
 
@@ -122,10 +111,12 @@ impl Job {
             call = call.compression(compression);
         }
         Ok(Self {
-            call: query.columnar.apply(call.max_rows(query.max_rows.unwrap_or(0)).resume_key(query.resume_key)),
+            call: call
+                .max_rows(query.max_rows.unwrap_or(0))
+                .resume_key(query.resume_key)
+                .arrow_options(query.columnar.options()),
             sql,
-            format,
-            row_group_bytes: query.columnar.row_group_bytes,
+            form: Form { format, row_group_bytes: query.columnar.row_group_bytes, compression: FileCompression::None },
             show_progress: !query.quiet && !on_terminal,
             show_summary: query.verbose || (path.is_some() && !query.quiet),
             show_strategy: query.verbose,
@@ -133,6 +124,17 @@ impl Job {
             path,
             max_rows: query.max_rows,
         })
+    }
+
+    /// Completes the output. A stdout that nobody reads can be interrupted; a file is short work.
+    async fn finish(&self, destination: Destination, interrupts: &mut Interrupts, rows: u64) -> Result<(), Failure> {
+        if self.path.is_some() {
+            return destination.finish().await;
+        }
+        tokio::select! {
+            finished = destination.finish() => finished,
+            signal = interrupts.next() => Err(Failure::Interrupted { signal, rows: Some(rows) }),
+        }
     }
 
     fn print_notes(&self, summary: &Summary, underway: &Underway) {

@@ -29,6 +29,20 @@ pub(crate) fn write(failure: &Failure, out: &mut impl Write) -> io::Result<()> {
         Failure::Params { name, source } => writeln!(out, "rowstream: cannot read {}: {source}", Visible(name)),
         Failure::Unusable(unusable) => write_unusable(unusable, out),
         Failure::Checkpoint(refused) => write_refused(refused, out),
+        Failure::Export { directory, problems } => write_export(directory, problems, out),
+        Failure::ExportBusy(directory) => {
+            writeln!(out, "rowstream: another process exports into {}", shown(directory))
+        }
+        Failure::SnapshotLost { error, directory } => {
+            let told = "the snapshot of the export is gone before it was complete";
+            writeln!(out, "rowstream: {told}: {}", Visible(&error.to_string()))?;
+            writeln!(
+                out,
+                "hint: the files in {} stay; --on-snapshot-lost restart begins anew, and continue-live reads what is \
+                 missing at the present state",
+                shown(directory)
+            )
+        }
         Failure::CallsFailed { all: 0, .. } => writeln!(out, "rowstream: there was no input to run a call for"),
         Failure::CallsFailed { failed, all } => writeln!(out, "rowstream: {failed} of {all} calls failed"),
         Failure::Report { path, problem } => {
@@ -79,6 +93,16 @@ fn write_unusable(unusable: &Unusable, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "hint: mend the input, or set such lines aside with --rejects FILE")?;
     }
     Ok(())
+}
+
+fn write_export(directory: &Path, problems: &[String], out: &mut impl Write) -> io::Result<()> {
+    match problems {
+        [problem] => writeln!(out, "rowstream: {}: {}", shown(directory), Visible(problem)),
+        problems => {
+            writeln!(out, "rowstream: {}: not what was exported", shown(directory))?;
+            problems.iter().try_for_each(|problem| writeln!(out, "{}", Visible(problem)))
+        }
+    }
 }
 
 fn write_refused(refused: &Refused, out: &mut impl Write) -> io::Result<()> {

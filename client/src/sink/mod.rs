@@ -28,7 +28,7 @@ pub use self::parquet::{DEFAULT_ROW_GROUP_BYTES, ParquetOutput};
 pub use self::{
     csv::{CsvSink, write_csv_field},
     jsonl::{JsonLinesSink, unique_names},
-    output::Output,
+    output::{FileCompression, Output},
     table::TableSink,
     visible::{Visible, write_visible},
 };

@@ -90,6 +90,13 @@ impl ParquetOutput {
         self.worker.send(Item::Batch(batch)).await
     }
 
+    /// How large the file would be by now, without the batch that waits for the encoder. Rows of the row group that is
+    /// being made are counted as they are in memory.
+    #[must_use]
+    pub fn file_size(&self) -> u64 {
+        self.worker.size()
+    }
+
     /// Completes the file, and gives it its name.
     ///
     /// # Errors
@@ -149,6 +156,10 @@ impl Work for Encoder {
             None => Ok(()),
         }
     }
+
+    fn held(&self) -> u64 {
+        self.begun.as_ref().map_or(0, |(_, writer)| writer.in_progress_size().try_into().unwrap_or(u64::MAX))
+    }
 }
 
 /// The operating system's error, where one is the cause.
@@ -200,6 +211,7 @@ mod tests {
             assert!(output.write(batch(number * 1000)).await);
         }
         assert!(!path.exists());
+        assert!(output.file_size() > 256 << 10);
         output.finish().await.unwrap();
 
         let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(&path).unwrap()).unwrap();

@@ -5,9 +5,13 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io,
+    io::{self, Seek as _},
     os::fd::AsFd as _,
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     thread::{self, JoinHandle},
 };
 
@@ -24,6 +28,11 @@ pub(super) trait Work: Send + 'static {
 
     /// Writes what was held back, and what comes last: there are no more items, and they were all.
     fn complete(&mut self, file: &File) -> io::Result<()>;
+
+    /// How many bytes wait in memory that will be in the file.
+    fn held(&self) -> u64 {
+        0
+    }
 }
 
 /// A place to write to, and the thread that does.
@@ -32,6 +41,7 @@ pub(super) struct Worker<T> {
     sender: mpsc::Sender<T>,
     commit: oneshot::Sender<()>,
     thread: JoinHandle<io::Result<()>>,
+    size: Arc<AtomicU64>,
     /// Whether something must be cleaned up before the process may end.
     temporary: bool,
 }
@@ -51,9 +61,13 @@ impl<T: Send + 'static> Worker<T> {
         let temporary = matches!(target, Target::File { .. });
         let (sender, mut receiver) = mpsc::channel(waiting);
         let (commit, mut committed) = oneshot::channel();
+        let size = Arc::<AtomicU64>::default();
+        let measured = size.clone();
         let run = move || {
             while let Some(item) = receiver.blocking_recv() {
                 work.write(item, target.file())?;
+                // A pipe has no position, and nobody asks for its size.
+                measured.store(target.file().stream_position().unwrap_or(0) + work.held(), Ordering::Relaxed);
             }
             match committed.try_recv() {
                 Ok(()) => work.complete(target.file()).and_then(|()| target.complete()),
@@ -61,7 +75,12 @@ impl<T: Send + 'static> Worker<T> {
             }
         };
         let thread = thread::Builder::new().name("output".to_owned()).spawn(run)?;
-        Ok(Self { sender, commit, thread, temporary })
+        Ok(Self { sender, commit, thread, size, temporary })
+    }
+
+    /// How large the file is by now, without what waits for the thread.
+    pub(super) fn size(&self) -> u64 {
+        self.size.load(Ordering::Relaxed)
     }
 
     /// Hands over an item. Waits while the thread is behind. Answers false if it has failed:
@@ -82,7 +101,7 @@ impl<T: Send + 'static> Worker<T> {
 
     /// Gives up: removes the temporary file. Does not wait for a stdout that nobody reads.
     pub(super) fn abandon(self) {
-        let Self { sender, commit, thread, temporary } = self;
+        let Self { sender, commit, thread, temporary, .. } = self;
         drop((sender, commit));
         if temporary {
             // Only the removal matters, which has happened when the thread is gone.

@@ -47,6 +47,7 @@ mod rows;
 mod script;
 mod server;
 mod service;
+mod sessions;
 mod wire;
 
 #[cfg(test)]

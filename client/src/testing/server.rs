@@ -5,7 +5,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use rowstream_contract::v1::query_service_server::QueryServiceServer;
+use rowstream_contract::v1::{
+    query_service_server::QueryServiceServer, read_session_service_server::ReadSessionServiceServer,
+};
 use tokio::{
     net::{TcpListener, TcpSocket},
     task::JoinHandle,
@@ -214,6 +216,7 @@ impl FakeServer {
         let health = tonic_health::server::HealthService::from_health_reporter(self.health.clone());
         let routes = Server::builder()
             .add_service(QueryServiceServer::new(self.service.clone()))
+            .add_service(ReadSessionServiceServer::new(self.service.clone()))
             .add_service(tonic_health::pb::health_server::HealthServer::new(health));
         let incoming = self.switchboard.listen(listener);
         let task = tokio::spawn(async move {

@@ -3,12 +3,11 @@
 
 use sqlx::{AssertSqlSafe, Postgres, Row as _, postgres::PgRow, query::Query};
 
-use super::{describe, session::Session};
+use super::{composites, describe, session::Session};
 use crate::{
     error::{CallerText, Error},
     plan::{
         TypeName,
-        sql::Cast,
         table::{
             Kind, Operator, Operators, Relation, Table, TableColumn,
             name::{Pattern, TableName},
@@ -26,7 +25,16 @@ pub(crate) async fn table(
 ) -> Result<Option<Table>, Error> {
     let sql = sql(&format!("{OPEN} AND n.nspname = $4 AND c.relname = $5"));
     let query = with_patterns(sqlx::query(AssertSqlSafe(sql)), open).bind(name.schema.clone()).bind(name.name.clone());
-    Ok(tables(session, stop, query).await?.pop())
+    let Some(mut table) = tables(session, stop, query).await?.pop() else { return Ok(None) };
+    let mut oids: Vec<u32> = table.composites().map(|column| column.type_name.oid).collect();
+    oids.sort_unstable();
+    oids.dedup();
+    let (connection, guard) = session.split();
+    let composites = composites::of(&mut connection.sql, guard, stop, &oids).await?;
+    for column in &mut table.columns {
+        column.composite = composites.get(&column.type_name.oid).cloned();
+    }
+    Ok(Some(table))
 }
 
 /// How many columns end a page: what is asked for at once has a bound.
@@ -122,20 +130,17 @@ fn table_of(row: &PgRow) -> Result<Table, sqlx::Error> {
 
 fn column_of(row: &PgRow) -> Result<Option<TableColumn>, sqlx::Error> {
     let Some(name) = row.try_get("column")? else { return Ok(None) };
-    let cast = match row.try_get::<&str, _>("cast")? {
-        "array" => Cast::Array,
-        "output" => Cast::Output,
-        _ => Cast::Text,
-    };
     let type_name =
         TypeName { oid: oid(row, "type")?, short: row.try_get("short")?, qualified: row.try_get("qualified")? };
     Ok(Some(TableColumn {
         name,
         type_name,
-        cast,
+        cast: describe::cast(row.try_get("cast")?),
         modifier: row.try_get("modifier")?,
         nullable: row.try_get("nullable")?,
         is_array: row.try_get("is_array")?,
+        is_composite: row.try_get("is_composite")?,
+        composite: None,
         from_text: row.try_get("from_text")?,
         operators: operators(row)?,
     }))
@@ -249,7 +254,7 @@ fn sql(chosen: &str) -> String {
     JOIN pg_catalog.pg_operator o ON o.oid = every.opr JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace
     WHERE every.relation IS NOT NULL GROUP BY every.type
 ), described AS MATERIALIZED (
-    SELECT t.oid, t.is_array, t.typtype IN ('c', 'm') OR COALESCE(e.typtype IN ('c', 'm'), false) AS from_text,
+    SELECT t.oid, t.is_array, t.typtype = 'c' AS is_composite, t.typtype IN ('c', 'm') OR COALESCE(e.typtype IN ('c', 'm'), false) AS from_text,
            {cast} AS cast, ({short})::text AS short, {qualified} AS qualified,
            op.relations, op.schemas, op.symbols, op.texts
     FROM typ t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
@@ -258,7 +263,7 @@ fn sql(chosen: &str) -> String {
 SELECT r.oid::bigint AS oid, r.version, r.nspname::text AS schema, r.relname::text AS name, r.relkind::text AS kind,
        CASE WHEN r.relkind = 'v' OR r.reltuples < 0 THEN -1 ELSE r.reltuples::bigint END AS rows,
        r.comment, r.primary_key, r.relnatts::bigint AS attributes,
-       col.attname::text AS column, col.nullable, d.is_array, d.oid::bigint AS type, d.from_text, d.cast, d.short,
+       col.attname::text AS column, col.nullable, d.is_array, d.is_composite, d.oid::bigint AS type, d.from_text, d.cast, d.short,
        d.qualified, CASE WHEN col.type = col.atttypid THEN col.atttypmod END AS modifier, d.relations, d.schemas, d.symbols, d.texts
 FROM tab r LEFT JOIN col ON col.attrelid = r.oid LEFT JOIN described d ON d.oid = col.type
 ORDER BY r.nspname, r.relname, col.attnum",

@@ -3,21 +3,28 @@
 
 use std::{
     collections::HashMap,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use sqlx::{
     AssertSqlSafe, Column as _, Either, Executor as _, PgConnection, Row as _, SqlSafeStr as _, Statement as _,
-    postgres::{PgColumn, PgTypeInfo, types::Oid},
+    postgres::{PgColumn, PgRow, PgTypeInfo, types::Oid},
 };
 
-use super::session::{Guard, Session};
+use super::{
+    composites,
+    session::{Guard, Session},
+};
 use crate::{
     db::pool,
     encode::codec::{Codec, Scalar},
     error::{CallerText, Error, SqlError},
     plan::{
         Column, Described, Source, TypeName,
+        composite::Composite,
         named::BadFile,
         sql::{self, Cast, Wrapped, literal},
     },
@@ -58,8 +65,23 @@ pub(super) const SHORT: &str = "CASE WHEN n.nspname <> 'pg_catalog' THEN format_
 /// Its name for a cast.
 pub(super) const QUALIFIED: &str = "quote_ident(n.nspname) || '.' || quote_ident(t.typname)";
 
-/// A type that has no codec: its name, and how its values become text.
-type Types = HashMap<u32, (TypeName, Cast)>;
+/// A type that has no codec: its name, how its values become text, and its fields if it is a composite.
+struct Known {
+    name: TypeName,
+    cast: Cast,
+    composite: Option<Arc<Composite>>,
+}
+
+type Types = HashMap<u32, Known>;
+
+/// What [`CAST`] answers.
+pub(super) fn cast(answer: &str) -> Cast {
+    match answer {
+        "array" => Cast::Array,
+        "output" => Cast::Output,
+        _ => Cast::Text,
+    }
+}
 
 /// A column as PostgreSQL announces it.
 struct Announced {
@@ -87,11 +109,7 @@ fn assemble(
             column(announced.name, announced.type_oid, types).with_modifier(modifier)
         })
         .collect();
-    let cast = |column: &Column| {
-        let oid = column.type_name.oid;
-        (column.wire_oid != oid).then(|| types.get(&oid).map_or(Cast::Text, |(_, cast)| *cast))
-    };
-    let casts: Vec<Option<Cast>> = columns.iter().map(cast).collect();
+    let casts: Vec<Option<&Cast>> = columns.iter().map(|column| column.cast.as_ref()).collect();
     let query =
         if casts.iter().any(Option::is_some) { sql::casting(source.sql(), &casts) } else { sql::plain(source.sql()) };
     let parameters = parameters.iter().map(|oid| type_name(*oid, types)).collect();
@@ -99,8 +117,10 @@ fn assemble(
 }
 
 fn column(name: String, oid: u32, types: &Types) -> Column {
-    let cast = types.get(&oid).map_or(Cast::Text, |(_, cast)| *cast);
-    Column::new(name, type_name(oid, types), cast)
+    let known = types.get(&oid);
+    let cast = known.map_or(Cast::Text, |known| known.cast.clone());
+    let composite = known.and_then(|known| known.composite.clone());
+    Column { composite, ..Column::new(name, type_name(oid, types), cast) }
 }
 
 fn type_name(oid: u32, types: &Types) -> TypeName {
@@ -109,7 +129,7 @@ fn type_name(oid: u32, types: &Types) -> TypeName {
     }
     types.get(&oid).map_or_else(
         || TypeName { oid, short: format!("oid {oid}"), qualified: "pg_catalog.text".to_owned() },
-        |(name, _)| name.clone(),
+        |known| known.name.clone(),
     )
 }
 
@@ -194,21 +214,21 @@ impl Asking<'_> {
         }
         let list: Vec<_> = oids.iter().map(u32::to_string).collect();
         let sql = format!(
-            "SELECT t.oid, {CAST}, {SHORT}, {QUALIFIED}
+            "SELECT t.oid, {CAST}, {SHORT}, {QUALIFIED}, t.typtype
              FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
              LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem WHERE t.oid IN ({})",
             list.join(", ")
         );
         let rows = self.rows(sql).await?;
+        let oid = |row: &PgRow| pool::text(row, 0)?.parse::<u32>().ok();
+        let are_composite = rows.iter().filter(|row| pool::text(row, 4) == Some("c"));
+        let are_composite: Vec<u32> = are_composite.filter_map(oid).collect();
+        let mut composites = composites::of(self.connection, self.guard, self.stop, &are_composite).await?;
         let known = rows.iter().filter_map(|row| {
-            let oid = pool::text(row, 0)?.parse().ok()?;
+            let oid = oid(row)?;
             let name = |i| pool::text(row, i).map(str::to_owned);
-            let cast = match pool::text(row, 1)? {
-                "array" => Cast::Array,
-                "output" => Cast::Output,
-                _ => Cast::Text,
-            };
-            Some((oid, (TypeName { oid, short: name(2)?, qualified: name(3)? }, cast)))
+            let (name, cast) = (TypeName { oid, short: name(2)?, qualified: name(3)? }, cast(pool::text(row, 1)?));
+            Some((oid, Known { name, cast, composite: composites.remove(&oid) }))
         });
         Ok(known.collect())
     }
@@ -230,7 +250,7 @@ impl Asking<'_> {
             list.join(", ")
         );
         let rows = self.rows(sql).await?;
-        let modifier = |row: &sqlx::postgres::PgRow| {
+        let modifier = |row: &PgRow| {
             let number = |i| pool::text(row, i)?.parse::<i64>().ok();
             let origin = (number(0)?.try_into().ok()?, number(1)?.try_into().ok()?);
             Some((origin, number(2)?.try_into().ok()?))
@@ -238,7 +258,7 @@ impl Asking<'_> {
         Ok(rows.iter().filter_map(modifier).collect())
     }
 
-    async fn rows(&mut self, sql: String) -> Result<Vec<sqlx::postgres::PgRow>, Error> {
+    async fn rows(&mut self, sql: String) -> Result<Vec<PgRow>, Error> {
         let query = sqlx::raw_sql(AssertSqlSafe(sql));
         self.guard.run(self.stop, CallerText::NONE, query.fetch_all(&mut *self.connection)).await
     }

@@ -24,7 +24,7 @@ pub(crate) async fn bound(
     described: &Described,
     arguments: PgArguments,
 ) -> Result<Estimate, Error> {
-    let parameters: Vec<u32> = described.parameters.iter().map(|parameter| parameter.oid).collect();
+    let parameters = described.parameter_oids();
     let explain = sql::declare(&described.query, &parameters).after("EXPLAIN (FORMAT JSON) ");
     let (connection, guard) = session.split();
     let fetch = sqlx::query_with(AssertSqlSafe(explain.sql), arguments).fetch_one(&mut connection.sql);

@@ -14,6 +14,7 @@
 
 pub(crate) mod bind;
 pub(crate) mod catalog;
+mod composites;
 pub(crate) mod copy;
 pub(crate) mod describe;
 pub(crate) mod estimate;

@@ -35,7 +35,7 @@ pub(crate) struct Portal {
 
 impl Portal {
     pub(crate) fn new(session: Session, described: &Described, arguments: PgArguments) -> Self {
-        let parameters: Vec<u32> = described.parameters.iter().map(|parameter| parameter.oid).collect();
+        let parameters = described.parameter_oids();
         let query = sql::whole(&described.query, &parameters);
         let looked_up = parameters.iter().any(|oid| Codec::of(*oid).is_none());
         let declare = looked_up.then(|| sql::declare(&described.query, &parameters));

@@ -73,7 +73,7 @@ impl Cursor {
         arguments: PgArguments,
         batch_bytes: usize,
     ) -> Result<Self, (Session, Error)> {
-        let parameters: Vec<u32> = described.parameters.iter().map(|parameter| parameter.oid).collect();
+        let parameters = described.parameter_oids();
         let declare = sql::declare(&described.query, &parameters);
         let (connection, guard) = session.split();
         let size = FetchSize::new(FETCH_BYTES.max(batch_bytes / 2), connection.work_mem);

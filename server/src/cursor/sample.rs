@@ -38,7 +38,7 @@ pub(crate) async fn of(
         "SELECT CASE WHEN octet_length(s.k::text) <= {LONGEST} THEN s.k::text END, s.k IS NULL, count(*)::float8 FROM (\n"
     ));
     let text = sql::Wrapped { sql: format!("{}) AS s(k) GROUP BY s.k ORDER BY s.k", text.sql), text: text.text };
-    let text = sql::whole(&text, &oids(described));
+    let text = sql::whole(&text, &described.parameter_oids());
     let (connection, guard) = session.split();
     let query = sqlx::query_with(AssertSqlSafe(text.sql), arguments).persistent(false);
     let rows = guard.run(stop, text.text, query.fetch_all(&mut connection.sql)).await?;
@@ -68,7 +68,7 @@ pub(crate) async fn ascends(
 ) -> Result<bool, Error> {
     let text = none.query.after(&format!("SELECT {} FROM (SELECT (SELECT s.k FROM (\n", key.ascending(bounds, "n.k")));
     let text = sql::Wrapped { sql: format!("{}) AS s(k) LIMIT 0) AS k) AS n", text.sql), text: text.text };
-    let text = sql::whole(&text, &oids(none));
+    let text = sql::whole(&text, &none.parameter_oids());
     let (connection, guard) = session.split();
     let query = sqlx::query_with(AssertSqlSafe(text.sql), arguments).persistent(false);
     let row: PgRow = guard.run(stop, text.text, query.fetch_one(&mut connection.sql)).await?;
@@ -91,8 +91,4 @@ pub(crate) async fn ordered(session: &mut Session, stop: &Stop, types: &[u32]) -
     let rows = guard.run(stop, CallerText::NONE, query.fetch_all(&mut connection.sql)).await?;
     let oid = |row: &PgRow| row.try_get::<i64, _>(0).ok().and_then(|oid| u32::try_from(oid).ok());
     Ok(rows.iter().filter_map(oid).collect())
-}
-
-fn oids(described: &Described) -> Vec<u32> {
-    described.parameters.iter().map(|parameter| parameter.oid).collect()
 }

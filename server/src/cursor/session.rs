@@ -144,17 +144,34 @@ impl Session {
         application_name: &str,
         watched: Option<Watched>,
     ) -> Result<Self, Error> {
+        Self::begin_as(database, stop, application_name, watched, Beginning::Now).await
+    }
+
+    /// As [`begin`](Self::begin), in the snapshot of another transaction.
+    pub(crate) async fn begin_importing(
+        database: &Database,
+        stop: &Stop,
+        application_name: &str,
+        snapshot: &SnapshotName,
+    ) -> Result<Self, Error> {
+        Self::begin_as(database, stop, application_name, None, Beginning::Imported(snapshot.clone())).await
+    }
+
+    async fn begin_as(
+        database: &Database,
+        stop: &Stop,
+        application_name: &str,
+        watched: Option<Watched>,
+        beginning: Beginning,
+    ) -> Result<Self, Error> {
         let mut tries_left = 2;
         loop {
             let mut session = Self::take(database, stop, application_name).await?;
             session.guard.watched.clone_from(&watched);
-            let Err(error) = session.open(stop).await else { return Ok(session) };
-            let dead = session.was_dead();
-            session.finish().await;
-            if !dead || tries_left == 0 {
-                return Err(error);
+            match session.begun_with(stop, beginning.clone()).await {
+                Err((_, true)) if tries_left > 0 => database.forget_idle(),
+                begun => return begun.map_err(|(error, _)| error),
             }
-            database.forget_idle();
             tries_left -= 1;
         }
     }
@@ -170,24 +187,6 @@ impl Session {
         let lease = database.acquire_holder(stop).await?;
         stop.enter(Phase::Plan)?;
         Self::over(lease, database, application_name).begun_with(stop, beginning).await.map_err(|(error, _)| error)
-    }
-
-    /// As [`begin`](Self::begin), in the snapshot of another transaction.
-    pub(crate) async fn begin_importing(
-        database: &Database,
-        stop: &Stop,
-        application_name: &str,
-        snapshot: &SnapshotName,
-    ) -> Result<Self, Error> {
-        let mut tries_left = 2;
-        loop {
-            let session = Self::take(database, stop, application_name).await?;
-            match session.begun_with(stop, Beginning::Imported(snapshot.clone())).await {
-                Err((_, true)) if tries_left > 0 => database.forget_idle(),
-                begun => return begun.map_err(|(error, _)| error),
-            }
-            tries_left -= 1;
-        }
     }
 
     /// Opens the transaction. An error comes with whether the connection had died while it was idle.
@@ -210,15 +209,13 @@ impl Session {
 
     /// Has the transaction called something else in `pg_stat_activity`.
     pub(crate) async fn rename(&mut self, stop: &Stop, name: &str) -> Result<(), Error> {
-        let sql = AssertSqlSafe(format!("SET LOCAL application_name = {}", literal(name)));
-        let (connection, guard) = self.split();
-        guard.run(stop, CallerText::NONE, sqlx::raw_sql(sql).execute(&mut connection.sql)).await.map(drop)
+        self.execute(stop, format!("SET LOCAL application_name = {}", literal(name))).await
     }
 
-    /// Sets what holds until the end of the transaction.
-    pub(crate) async fn set(&mut self, stop: &Stop, settings: &'static str) -> Result<(), Error> {
+    /// Runs statements of ours that give nothing.
+    pub(crate) async fn execute(&mut self, stop: &Stop, sql: String) -> Result<(), Error> {
         let (connection, guard) = self.split();
-        let query = sqlx::raw_sql(settings);
+        let query = sqlx::raw_sql(AssertSqlSafe(sql));
         guard.run(stop, CallerText::NONE, query.execute(&mut connection.sql)).await.map(drop)
     }
 
@@ -228,9 +225,7 @@ impl Session {
             return self.open(stop).await;
         }
         let prelude = self.prelude(stop);
-        let (connection, guard) = self.split();
-        let query = sqlx::raw_sql(AssertSqlSafe(prelude.sql));
-        guard.run(stop, CallerText::NONE, query.execute(&mut connection.sql)).await.map(drop)
+        self.execute(stop, prelude.sql).await
     }
 
     async fn open(&mut self, stop: &Stop) -> Result<(), Error> {

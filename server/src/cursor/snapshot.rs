@@ -3,7 +3,6 @@
 use std::time::{Duration, SystemTime};
 
 use data_encoding::BASE64URL_NOPAD;
-use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use super::session::Session;
@@ -65,9 +64,7 @@ pub(crate) async fn lock(session: &mut Session, stop: &Stop, table: &Table) -> R
         return Ok(());
     }
     let name = format!("{}.{}", quoted(&table.name.schema), quoted(&table.name.name));
-    let sql = AssertSqlSafe(format!("LOCK TABLE {name} IN ACCESS SHARE MODE"));
-    let (connection, guard) = session.split();
-    guard.run(stop, CallerText::NONE, sqlx::raw_sql(sql).execute(&mut connection.sql)).await.map(drop)
+    session.execute(stop, format!("LOCK TABLE {name} IN ACCESS SHARE MODE")).await
 }
 
 /// Fails if a table that the transaction has locked was rewritten between the snapshot and the lock: what a snapshot of

@@ -4,6 +4,7 @@
 use crate::encode::{
     Malformed,
     gather::{Gathered, Refused},
+    prefixed,
     row::RawRow,
 };
 
@@ -13,7 +14,6 @@ const HEADER: usize = 19;
 /// Flags that a reader must know: there are none any more.
 const CRITICAL: u32 = 0xffff_0000;
 const TRAILER: i16 = -1;
-const NULL: i32 = -1;
 
 /// Bytes that are not of the format: what was found, for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +99,7 @@ impl RawRow for Tuple<'_> {
         let (mut rest, mut left) = (self.values, self.columns);
         std::iter::from_fn(move || {
             left = left.checked_sub(1)?;
-            let value = value(&mut rest);
+            let value = prefixed(&mut rest);
             Some(if left == 0 && !rest.is_empty() { Err(Malformed::Binary) } else { value })
         })
     }
@@ -110,26 +110,13 @@ impl RawRow for Tuple<'_> {
     }
 }
 
-/// Takes a value off the front.
-#[inline]
-fn value<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Malformed> {
-    let (length, behind) = rest.split_first_chunk().ok_or(Malformed::Binary)?;
-    let length = i32::from_be_bytes(*length);
-    *rest = behind;
-    if length == NULL {
-        return Ok(None);
-    }
-    let length = usize::try_from(length).map_err(|_| Malformed::Binary)?;
-    let (value, behind) = behind.split_at_checked(length).ok_or(Malformed::Binary)?;
-    *rest = behind;
-    Ok(Some(value))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    const NULL: i32 = -1;
 
     type Row = Vec<Option<Vec<u8>>>;
 

@@ -82,6 +82,17 @@ impl Control {
         .await
     }
 
+    /// Ends the backends of all transactions in this database whose names begin so, but for one; answers how many.
+    pub(crate) async fn end_named(&self, prefix: &str, but: Option<&str>) -> Result<usize, String> {
+        let prefix = literal(prefix);
+        let but = but.map(|but| format!("AND application_name <> {prefix} || {}", literal(but))).unwrap_or_default();
+        let ended = self.ask(format!(
+            "SELECT pid::text FROM pg_stat_activity WHERE datname = current_database()
+             AND starts_with(application_name, {prefix}) {but} AND pg_terminate_backend(pid)"
+        ));
+        ended.await.map(|ended| ended.len())
+    }
+
     /// The first column of a statement of ours.
     async fn ask(&self, sql: String) -> Result<Vec<String>, String> {
         let asked = async {

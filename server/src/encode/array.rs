@@ -6,7 +6,7 @@
 
 use rowstream_contract::rows::tag;
 
-use super::{Malformed, codec::Scalar, take, wire};
+use super::{Malformed, codec::Scalar, length, prefixed, take, wire};
 
 /// PostgreSQL's own limit (`MAXDIM`).
 const MAX_DIMENSIONS: usize = 6;
@@ -55,7 +55,7 @@ pub(crate) fn each_item<E: From<Malformed>>(
         _ => return Ok(false),
     };
     for _ in 0..size {
-        take(item(&mut bytes)?)?;
+        take(prefixed(&mut bytes)?)?;
     }
     end(bytes)?;
     Ok(true)
@@ -88,27 +88,12 @@ fn fits(dimensions: &[Dimension], bytes: usize) -> bool {
     }
 }
 
-/// A 32-bit length; -1 is `None`.
-fn length(bytes: &mut &[u8]) -> Result<Option<usize>, Malformed> {
-    match i32::from_be_bytes(take(bytes)?) {
-        -1 => Ok(None),
-        length => usize::try_from(length).map(Some).map_err(|_| Malformed::Binary),
-    }
-}
-
-fn item<'a>(bytes: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Malformed> {
-    let Some(length) = length(bytes)? else { return Ok(None) };
-    let (item, rest) = bytes.split_at_checked(length).ok_or(Malformed::Binary)?;
-    *bytes = rest;
-    Ok(Some(item))
-}
-
 /// The elements of one dimension; for all but the last, each is a list of its own.
 fn list(element: Scalar, dimensions: &[Dimension], bytes: &mut &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
     let Some((outer, inner)) = dimensions.split_first() else { return Ok(()) };
     for _ in 0..outer.size {
         if inner.is_empty() {
-            match item(bytes)? {
+            match prefixed(bytes)? {
                 Some(value) => element.write(value, out)?,
                 None => wire::null(out),
             }
@@ -136,7 +121,7 @@ fn text(element: Scalar, dimensions: &[Dimension], bytes: &mut &[u8], out: &mut 
                 out.push(b',');
             }
             if inner.is_empty() {
-                text_item(element, item(bytes)?, out)?;
+                text_item(element, prefixed(bytes)?, out)?;
             } else {
                 text(element, inner, bytes, out)?;
             }

@@ -1,7 +1,7 @@
 //! A few rows as PostgreSQL sent them, kept together, so that they can be encoded column by column: one look at a
 //! column's type then serves for all of them.
 
-use super::Malformed;
+use super::{Malformed, prefixed};
 
 /// So many rows are worth the trouble, and their bytes are still in the cache.
 const ROWS: usize = 64;
@@ -72,19 +72,15 @@ impl Gathered {
         self.spans.reserve(self.columns);
         let mut rest = values;
         let added = (0..self.columns).try_for_each(|column| {
-            let malformed = Refused::Malformed { column, kind: Malformed::Binary };
-            let Some((length, behind)) = rest.split_first_chunk() else { return Err(malformed) };
-            let length = i32::from_be_bytes(*length);
-            let Some((_, next)) = behind.split_at_checked(usize::try_from(length).unwrap_or(0)) else {
-                return Err(malformed);
-            };
-            if length < -1 || (column + 1 == count && !next.is_empty()) {
-                return Err(malformed);
+            let value = prefixed(&mut rest);
+            match value {
+                Ok(value) if column + 1 < count || rest.is_empty() => {
+                    let end = self.bytes.len() - rest.len();
+                    self.spans.push(value.map_or(NULL, |value| span(end - value.len(), value.len())));
+                    Ok(())
+                }
+                _ => Err(Refused::Malformed { column, kind: Malformed::Binary }),
             }
-            let at = self.bytes.len() - behind.len();
-            self.spans.push((u32::try_from(at).unwrap_or(u32::MAX), length));
-            rest = next;
-            Ok(())
         });
         self.end_row(start, added)
     }

@@ -30,6 +30,7 @@ pub(crate) enum Malformed {
 }
 
 /// Takes `N` bytes off the front.
+#[inline]
 pub(crate) fn take<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], Malformed> {
     let (head, rest) = bytes.split_first_chunk::<N>().ok_or(Malformed::Binary)?;
     *bytes = rest;
@@ -39,4 +40,22 @@ pub(crate) fn take<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], Malform
 /// Reads a value that is exactly `N` bytes long.
 pub(crate) fn exact<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Malformed> {
     bytes.try_into().map_err(|_| Malformed::Binary)
+}
+
+/// A 32-bit length; -1 is `None`.
+#[inline]
+pub(crate) fn length(bytes: &mut &[u8]) -> Result<Option<usize>, Malformed> {
+    match i32::from_be_bytes(take(bytes)?) {
+        -1 => Ok(None),
+        length => usize::try_from(length).map(Some).map_err(|_| Malformed::Binary),
+    }
+}
+
+/// Takes a value off the front that follows its length: an array's element, a value of a COPY.
+#[inline]
+pub(crate) fn prefixed<'a>(bytes: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Malformed> {
+    let Some(length) = length(bytes)? else { return Ok(None) };
+    let (value, rest) = bytes.split_at_checked(length).ok_or(Malformed::Binary)?;
+    *bytes = rest;
+    Ok(Some(value))
 }

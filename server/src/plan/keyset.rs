@@ -7,10 +7,9 @@
 use ring::digest::{self, SHA256};
 
 use super::{
-    Column, Described, TypeName,
+    Column, Described, TypeName, named,
     resume::{Key, Position, Resume},
     sql,
-    table::name::quoted,
 };
 use crate::error::Error;
 
@@ -137,33 +136,25 @@ pub(crate) fn of_statement(
     let key =
         resume.key.iter().enumerate().map(|(i, name)| of_column(i, name, columns)).collect::<Result<Vec<_>, _>>()?;
     let ordered = ordered(&key, columns, caller, described.parameters.len(), false, resume)?;
-    let item = |(i, column): (usize, &Column)| {
-        let reference = format!("q.c{i}");
-        let shown = column.cast.map_or(reference.clone(), |cast| cast.of(&reference));
-        format!("{shown} AS {}", quoted(&column.name))
-    };
-    let list = columns.iter().enumerate().map(item).collect::<Vec<_>>().join(", ");
-    let names = (0..columns.len()).map(|i| format!("c{i}")).collect::<Vec<_>>().join(", ");
     let condition = ordered.condition.map_or_else(String::new, |condition| format!("WHERE {condition}\n"));
-    let after = format!("\n) AS q({names})\n{condition}ORDER BY {}\n", ordered.order);
+    let shown: Vec<_> = columns.iter().map(Column::shown).collect();
+    let query = sql::selecting(caller, &shown, &format!("{condition}ORDER BY {}\n", ordered.order));
     let parameters = described.parameters.iter().cloned().chain(ordered.parameters).collect();
-    let query = sql::around(&format!("SELECT {list} FROM (\n"), caller, &after);
     Ok(Some((Described { parameters, columns: columns.clone(), query, places: false }, ordered.keyset)))
 }
 
 fn of_column(i: usize, name: &str, columns: &[Column]) -> Result<KeyColumn, Error> {
-    let mut named = columns.iter().enumerate().filter(|(_, column)| column.name == name);
-    let (index, column) = match (named.next(), named.next()) {
-        (Some(found), None) => found,
-        (Some(_), Some(_)) => return Err(invalid(i, format!("the result has several columns {name:?}"))),
-        (None, _) => {
-            let names = columns.iter().map(|column| column.name.as_str()).take(20).collect::<Vec<_>>().join(", ");
-            return Err(invalid(i, format!("the result has no column {name:?}; it has: {names}")));
+    let index = named(columns, name).map_err(|several| {
+        if several {
+            return invalid(i, format!("the result has several columns {name:?}"));
         }
-    };
+        let names = columns.iter().map(|column| column.name.as_str()).take(20).collect::<Vec<_>>().join(", ");
+        invalid(i, format!("the result has no column {name:?}; it has: {names}"))
+    })?;
+    let column = &columns[index];
     Ok(KeyColumn {
         index,
-        reference: format!("q.c{index}"),
+        reference: sql::column(index),
         descending: false,
         nulls_first: false,
         nullable: true,
@@ -190,6 +181,9 @@ fn shape(key: &[KeyColumn], columns: &[Column], source: &str) -> Vec<u8> {
         // What Arrow's schema is made of beside the type.
         let (precision, scale) = column.numeric.unwrap_or_default();
         hash.update(&[precision, scale, column.nullable.map_or(2, u8::from)]);
+        if let Some(composite) = &column.composite {
+            hash.update(composite.signature().as_bytes());
+        }
     }
     for column in key {
         hash.update(&(column.index as u64).to_be_bytes());

@@ -1,6 +1,7 @@
 //! From a request to a validated read, without I/O: what is to be run ([`Source`]), with which values
 //! ([`Arguments`]), how its columns arrive ([`Described`]), and the SQL around it ([`sql`]).
 
+pub(crate) mod composite;
 pub(crate) mod declared;
 pub(crate) mod estimate;
 pub(crate) mod keyset;
@@ -20,6 +21,7 @@ use std::{collections::HashMap, sync::Arc};
 use rowstream_contract::v1::Value;
 
 use self::{
+    composite::Composite,
     declared::Default,
     named::NamedQuery,
     sql::{Cast, Wrapped},
@@ -120,9 +122,16 @@ pub(crate) struct Column {
     pub(crate) nullable: Option<bool>,
     /// Precision and scale of a `numeric` of a table's column that has them, or of its elements.
     pub(crate) numeric: Option<(u8, u8)>,
+    /// The fields of a composite, where they are known.
+    pub(crate) composite: Option<Arc<Composite>>,
 }
 
 impl Column {
+    /// How a query around the caller's shows it: by its name, cast if it has to be.
+    pub(crate) fn shown(&self) -> (&str, Option<&Cast>) {
+        (&self.name, self.cast.as_ref())
+    }
+
     /// Notes what PostgreSQL's type modifier says of a `numeric`, where Arrow has such a decimal.
     pub(crate) fn with_modifier(mut self, modifier: Option<i32>) -> Self {
         const NUMERICS: [u32; 2] = [1700, 1231];
@@ -138,7 +147,16 @@ impl Column {
             Some(codec) => (type_name.oid, codec, None),
             None => (cast_oid, Codec::of(cast_oid).expect("text and its array have codecs"), Some(cast)),
         };
-        Self { name, type_name, codec, wire_oid, cast, nullable: None, numeric: None }
+        Self { name, type_name, codec, wire_oid, cast, nullable: None, numeric: None, composite: None }
+    }
+}
+
+/// Which of the columns has this name; if none has alone, whether several have.
+pub(crate) fn named(columns: &[Column], name: &str) -> Result<usize, bool> {
+    let mut found = columns.iter().enumerate().filter(|(_, column)| column.name == name);
+    match (found.next(), found.next()) {
+        (Some((index, _)), None) => Ok(index),
+        (found, _) => Err(found.is_some()),
     }
 }
 
@@ -172,6 +190,11 @@ pub(crate) struct Expected {
 }
 
 impl Described {
+    /// The types of its parameters.
+    pub(crate) fn parameter_oids(&self) -> Vec<u32> {
+        self.parameters.iter().map(|parameter| parameter.oid).collect()
+    }
+
     /// What the rows will look like.
     pub(crate) fn expected(&self) -> Vec<Expected> {
         let cast = self.columns.iter().any(|column| column.wire_oid != column.type_name.oid);
@@ -182,6 +205,7 @@ impl Described {
     }
 }
 
+/// PostgreSQL's OID of `bytea`.
 const BYTEA: u32 = 17;
 
 /// A parameter's value in its place.

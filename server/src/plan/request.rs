@@ -48,7 +48,8 @@ pub(crate) struct Statement {
 pub(crate) struct Partition {
     /// The session's id.
     pub(crate) session: Uuid,
-    pub(crate) snapshot: SnapshotName,
+    /// Without it, it is read as the database is now.
+    pub(crate) snapshot: Option<SnapshotName>,
     pub(crate) part: Part,
     /// What the statement was when the session was created ([`shape`](super::partition::shape)).
     pub(crate) shape: Vec<u8>,

@@ -9,6 +9,7 @@ use rowstream_contract::v1;
 
 use super::request::invalid;
 use crate::{
+    encode::prefixed,
     error::Error,
     token::{Keys, Kind},
 };
@@ -60,17 +61,9 @@ impl Key {
 
     /// The values; `None` if that is no key of so many.
     pub(crate) fn values(&self, count: usize) -> Option<Vec<Option<&[u8]>>> {
-        let (mut values, mut rest) = (Vec::with_capacity(count), self.0.as_slice());
-        while let Some((length, after)) = rest.split_first_chunk() {
-            let length = i32::from_be_bytes(*length);
-            let (value, after) = match usize::try_from(length) {
-                Ok(length) => after.split_at_checked(length).map(|(value, after)| (Some(value), after))?,
-                Err(_) => (None, after),
-            };
-            values.push(value);
-            rest = after;
-        }
-        (rest.is_empty() && values.len() == count).then_some(values)
+        let mut rest = self.0.as_slice();
+        let values = (0..count).map(|_| prefixed(&mut rest).ok()).collect::<Option<Vec<_>>>()?;
+        rest.is_empty().then_some(values)
     }
 }
 
@@ -85,7 +78,8 @@ pub(crate) struct Resume {
 }
 
 impl Resume {
-    pub(crate) fn try_new(request: &v1::StreamQueryRequest, keys: &Keys) -> Result<Self, Error> {
+    /// `fingerprint` is the request's, taken while it was [whole](fingerprint).
+    pub(crate) fn try_new(request: &v1::StreamQueryRequest, fingerprint: Vec<u8>, keys: &Keys) -> Result<Self, Error> {
         let key = request.resume_key.clone();
         if key.len() > MAX_KEY {
             return Err(invalid("resume_key", "has more than 32 columns"));
@@ -93,7 +87,6 @@ impl Resume {
         if let Some(twice) = key.iter().enumerate().find_map(|(i, name)| key[..i].contains(name).then_some(name)) {
             return Err(invalid("resume_key", &format!("has {twice:?} twice")));
         }
-        let fingerprint = fingerprint(request);
         let from = match request.resume_token.as_slice() {
             [] => None,
             token => {
@@ -131,22 +124,24 @@ impl Resume {
     }
 }
 
-/// What of a request must be the same whenever it goes on: all but the place, and what only says how it is to be read.
-fn fingerprint(request: &v1::StreamQueryRequest) -> Vec<u8> {
-    let mut same = v1::StreamQueryRequest {
-        resume_token: Vec::new(),
-        query_id: String::new(),
-        strategy: 0,
-        max_batch_rows: 0,
-        max_batch_bytes: 0,
-        ..request.clone()
-    };
-    let named = same.statement.as_mut().map(|statement| std::mem::take(&mut statement.named_parameters));
+/// Of what of a request must be the same whenever it goes on: all but the place, and what only says how it is to be read.
+/// That is put aside meanwhile: a statement may be large.
+pub(crate) fn fingerprint(request: &mut v1::StreamQueryRequest) -> Vec<u8> {
+    let token = std::mem::take(&mut request.resume_token);
+    let id = std::mem::take(&mut request.query_id);
+    let strategy = std::mem::take(&mut request.strategy);
+    let sizes = (std::mem::take(&mut request.max_batch_rows), std::mem::take(&mut request.max_batch_bytes));
+    let named = request.statement.as_mut().map(|statement| std::mem::take(&mut statement.named_parameters));
     let mut hash = digest::Context::new(&SHA256);
-    hash.update(&same.encode_length_delimited_to_vec());
-    for (name, value) in named.unwrap_or_default().into_iter().collect::<BTreeMap<_, _>>() {
+    hash.update(&request.encode_length_delimited_to_vec());
+    for (name, value) in named.iter().flatten().collect::<BTreeMap<_, _>>() {
         hash.update(&name.encode_length_delimited_to_vec());
         hash.update(&value.encode_length_delimited_to_vec());
+    }
+    (request.resume_token, request.query_id, request.strategy) = (token, id, strategy);
+    (request.max_batch_rows, request.max_batch_bytes) = sizes;
+    if let (Some(statement), Some(named)) = (&mut request.statement, named) {
+        statement.named_parameters = named;
     }
     hash.finish().as_ref().to_vec()
 }

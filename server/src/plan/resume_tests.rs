@@ -12,9 +12,14 @@ fn request(sql: &str) -> StreamQueryRequest {
     }
 }
 
+fn resume(mut request: StreamQueryRequest, keys: &Keys) -> Result<Resume, Error> {
+    let fingerprint = fingerprint(&mut request);
+    Resume::try_new(&request, fingerprint, keys)
+}
+
 fn token(keys: &Keys, request: &StreamQueryRequest) -> Vec<u8> {
     let mark = Mark {
-        fingerprint: fingerprint(request),
+        fingerprint: fingerprint(&mut request.clone()),
         shape: vec![7; 16],
         rows: 11,
         position: Some(Position::Keyset(vec![0, 0, 0, 1, 5])),
@@ -28,7 +33,10 @@ fn named_values_make_one_fingerprint_in_whichever_order_they_are_hashed() {
         let value = |name: &&str| ((*name).to_owned(), crate::plan::param::text_value(name));
         let mut request = request("select 1");
         request.statement.as_mut().expect("set").named_parameters = names.iter().map(value).collect();
-        fingerprint(&request)
+        let whole = request.clone();
+        let fingerprint = fingerprint(&mut request);
+        assert_eq!(request, whole, "what was put aside is back");
+        fingerprint
     };
     let names: Vec<String> = (0..50).map(|i| format!("name{i}")).collect();
     let forwards: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -42,7 +50,7 @@ fn a_key_names_each_column_once() {
     let keys = Keys::random().expect("randomness");
     let refused = |names: Vec<String>| {
         let request = StreamQueryRequest { resume_key: names, ..request("select 1") };
-        Resume::try_new(&request, &keys).expect_err("refused").to_string()
+        resume(request, &keys).expect_err("refused").to_string()
     };
     assert_eq!(refused(vec!["a".to_owned(), "a".to_owned()]), "resume_key: has \"a\" twice");
     assert_eq!(refused((0..33).map(|i| i.to_string()).collect()), "resume_key: has more than 32 columns");
@@ -59,7 +67,7 @@ proptest! {
         let asked = request("select 1");
         let token = token(&keys, &asked);
         let with = |request: StreamQueryRequest, resume_token: Vec<u8>| {
-            Resume::try_new(&StreamQueryRequest { resume_token, ..request }, &keys)
+            resume(StreamQueryRequest { resume_token, ..request }, &keys)
         };
         prop_assert_eq!(with(asked.clone(), token.clone()).expect("as it was given").rows(), 11);
         let mut altered = token.clone();

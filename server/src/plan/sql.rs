@@ -3,7 +3,9 @@
 //! A caller's text is never edited but for a trailing `;`, which becomes a blank, and it always
 //! stands on lines of its own, so that a comment at its end swallows nothing of ours.
 
-use super::table::name::quoted;
+use std::sync::Arc;
+
+use super::{composite::Composite, table::name::quoted};
 use crate::error::CallerText;
 
 /// A statement of ours with the caller's text in it.
@@ -61,8 +63,8 @@ pub(crate) fn plain(caller: &str) -> Wrapped {
     Wrapped::new("", &without_trailing_semicolons(caller), "\n")
 }
 
-/// How a column becomes what its type's output function prints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a column becomes what its type's output function prints, or a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Cast {
     /// `::text`, for a type that has no cast to text of its own.
     Text,
@@ -70,64 +72,57 @@ pub(crate) enum Cast {
     Output,
     /// An array as `text[]`; its elements are printed by their output function.
     Array,
+    /// A composite as `record_send` gives it, a `bytea`.
+    Record(Arc<Composite>),
 }
 
 impl Cast {
-    pub(crate) fn of(self, column: &str) -> String {
+    pub(crate) fn of(&self, column: &str) -> String {
         match self {
             Self::Text => format!("{column}::text"),
             // Only arrays of it are printed by the output function, and read back as arrays of text.
             Self::Output => format!("(ARRAY[{column}]::text::text[])[1]"),
             Self::Array => format!("{column}::text::text[]"),
+            Self::Record(composite) => format!("pg_catalog.record_send({})", composite.expression(column)),
         }
     }
 }
 
 /// The caller's statement inside a query that casts some of its columns: `casts` holds, for each
 /// column, whether and how.
-pub(crate) fn casting(caller: &str, casts: &[Option<Cast>]) -> Wrapped {
-    let list = |item: &dyn Fn(usize) -> String| (0..casts.len()).map(item).collect::<Vec<_>>().join(", ");
-    let columns = list(&|i| {
-        let column = format!("q.c{i}");
-        casts[i].map_or(column.clone(), |cast| cast.of(&column))
-    });
-    let names = list(&|i| format!("c{i}"));
-    let before = format!("SELECT {columns} FROM (\n");
-    Wrapped::new(&before, &without_trailing_semicolons(caller), &format!("\n) AS q({names})\n"))
+pub(crate) fn casting(caller: &str, casts: &[Option<&Cast>]) -> Wrapped {
+    let columns: Vec<_> = casts.iter().enumerate().map(|(i, cast)| shown(i, *cast)).collect();
+    around(caller, &columns.join(", "), casts.len(), "")
 }
 
-/// Those rows of the caller's statement that meet a condition, which refers to its columns as [`column()`] does. The columns
-/// keep their names; one that has a cast is cast.
-pub(crate) fn slicing(caller: &str, columns: &[(&str, Option<Cast>)], condition: &str) -> Wrapped {
-    let select = |(i, (name, cast)): (usize, &(&str, Option<Cast>))| {
-        let shown = cast.map_or_else(|| column(i), |cast| cast.of(&column(i)));
-        format!("{shown} AS {}", quoted(name))
-    };
-    let list: Vec<_> = columns.iter().enumerate().map(select).collect();
-    let before = format!("SELECT {} FROM (\n", list.join(", "));
-    let after = format!("\n) AS q({})\nWHERE {condition}\n", aliases(columns.len()));
-    Wrapped::new(&before, &without_trailing_semicolons(caller), &after)
+/// What `rest` has of the caller's statement, such as the rows that meet a condition; it refers to the columns as
+/// [`column()`] does. The columns keep their names; one that has a cast is cast.
+pub(crate) fn selecting(caller: &str, columns: &[(&str, Option<&Cast>)], rest: &str) -> Wrapped {
+    let named = |(i, (name, cast)): (usize, &(&str, Option<&Cast>))| format!("{} AS {}", shown(i, *cast), quoted(name));
+    let list: Vec<_> = columns.iter().enumerate().map(named).collect();
+    around(caller, &list.join(", "), columns.len(), rest)
 }
 
 /// One column of the caller's statement, of those rows that meet a condition.
 pub(crate) fn column_of(caller: &str, columns: usize, index: usize, condition: &str) -> Wrapped {
-    let before = format!("SELECT {} FROM (\n", column(index));
-    let after = format!("\n) AS q({})\nWHERE {condition}\n", aliases(columns));
-    Wrapped::new(&before, &without_trailing_semicolons(caller), &after)
+    around(caller, &column(index), columns, &format!("WHERE {condition}\n"))
 }
 
-/// How a column of the caller's statement is referred to in a condition.
+/// How a column of the caller's statement is referred to outside of it.
 pub(crate) fn column(index: usize) -> String {
     format!("q.c{index}")
 }
 
-fn aliases(columns: usize) -> String {
-    (0..columns).map(|i| format!("c{i}")).collect::<Vec<_>>().join(", ")
+fn shown(index: usize, cast: Option<&Cast>) -> String {
+    let column = column(index);
+    cast.map_or(column.clone(), |cast| cast.of(&column))
 }
 
-/// The caller's statement between two texts of ours.
-pub(crate) fn around(before: &str, caller: &str, after: &str) -> Wrapped {
-    Wrapped::new(before, &without_trailing_semicolons(caller), after)
+/// A list of so many columns of the caller's statement, and what comes behind it.
+fn around(caller: &str, list: &str, columns: usize, rest: &str) -> Wrapped {
+    let aliases: Vec<_> = (0..columns).map(|i| format!("c{i}")).collect();
+    let (before, after) = (format!("SELECT {list} FROM (\n"), format!("\n) AS q({})\n{rest}", aliases.join(", ")));
+    Wrapped::new(&before, &without_trailing_semicolons(caller), &after)
 }
 
 /// A text as an SQL string literal, whatever `standard_conforming_strings` says.
@@ -261,10 +256,10 @@ mod tests {
         let caller = "select ä, b from t; -- end";
         for wrapped in [
             plain(caller),
-            casting(caller, &[None, Some(Cast::Text)]),
+            casting(caller, &[None, Some(&Cast::Text)]),
             declare(&plain(caller), &[20, 25]),
             copy(&plain(caller)),
-            slicing(caller, &[("ä", None), ("b", Some(Cast::Text))], "q.c0 > 1"),
+            selecting(caller, &[("ä", None), ("b", Some(&Cast::Text))], "WHERE q.c0 > 1\n"),
             column_of(caller, 2, 1, "TRUE"),
         ] {
             let text: String = wrapped.sql.chars().skip(wrapped.text.before).take(wrapped.text.length).collect();
@@ -274,13 +269,13 @@ mod tests {
 
     #[test]
     fn a_cast_names_its_columns_by_position() {
-        let wrapped = casting("table t;", &[None, Some(Cast::Array)]);
+        let wrapped = casting("table t;", &[None, Some(&Cast::Array)]);
         assert_eq!(wrapped.sql, "SELECT q.c0, q.c1::text::text[] FROM (\ntable t \n) AS q(c0, c1)\n");
     }
 
     #[test]
-    fn a_slice_keeps_the_names_of_the_columns() {
-        let wrapped = slicing("table t;", &[("a", None), ("B \"", Some(Cast::Text))], "q.c1 IS NULL");
+    fn what_is_selected_of_it_keeps_the_names_of_its_columns() {
+        let wrapped = selecting("table t;", &[("a", None), ("B \"", Some(&Cast::Text))], "WHERE q.c1 IS NULL\n");
         let expected =
             "SELECT q.c0 AS \"a\", q.c1::text AS \"B \"\"\" FROM (\ntable t \n) AS q(c0, c1)\nWHERE q.c1 IS NULL\n";
         assert_eq!(wrapped.sql, expected);

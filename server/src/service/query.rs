@@ -24,7 +24,7 @@ use crate::{
         estimate::Estimate,
         named::NamedQuery,
         request::{self, RequestPolicy, Statement},
-        resume::Resume,
+        resume::{Resume, fingerprint},
     },
     queries::Queries,
     stream::{about::About, calls::Call, engine::Engine, outbox::Message, read::wire_column},
@@ -140,6 +140,22 @@ fn check_compression(metadata: &MetadataMap) -> Result<(), Error> {
     Err(Error::InvalidRequest { field: "rowstream-compression", message })
 }
 
+/// The messages of a stream, as `answer` puts them; its error has the token of the message before.
+pub(super) fn answers<T>(
+    messages: impl Stream<Item = Result<Message, Error>>,
+    id: String,
+    answer: impl Fn(Event, Vec<u8>) -> T,
+) -> impl Stream<Item = Result<T, Status>> {
+    let mut last = Vec::new();
+    messages.map(move |message| match message {
+        Ok(Message { event, resume_token }) => {
+            last.clone_from(&resume_token);
+            Ok(answer(event, resume_token))
+        }
+        Err(error) => Err(stream_status(&error, &id, &last)),
+    })
+}
+
 pub(super) type Answer<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
@@ -147,25 +163,20 @@ impl QueryService for Queryable {
     type StreamQueryStream = Pin<Box<dyn Stream<Item = Result<v1::StreamQueryResponse, Status>> + Send>>;
 
     async fn stream_query(&self, request: Request<v1::StreamQueryRequest>) -> Answer<Self::StreamQueryStream> {
-        let (metadata, _, request) = request.into_parts();
+        let (metadata, _, mut request) = request.into_parts();
         let id = valid_id(&request.query_id);
         let count = self.counts.begin(Method::StreamQuery);
         let refused = |error: Error| refusal(&count, &error, &id);
+        let fingerprint = fingerprint(&mut request);
         let statement =
-            self.statement(request.statement.clone(), &count).map_err(|error| refusal(&count, &error, ""))?;
+            self.statement(request.statement.take(), &count).map_err(|error| refusal(&count, &error, ""))?;
         let options = self.requests.options(&request, &statement.source).map_err(refused)?;
-        let resume = Resume::try_new(&request, &self.engine.token_keys).map_err(refused)?;
+        let resume = Resume::try_new(&request, fingerprint, &self.engine.token_keys).map_err(refused)?;
         let call = self.begin(&metadata, &request.query_id, &statement.source, &count).map_err(refused)?;
         let id = call.id.clone();
         let events = self.engine.stream(call, statement, options, resume).await.map_err(|error| status(&error, &id))?;
-        let mut last = Vec::new();
-        let messages = events.map(move |message| match message {
-            Ok(Message { event, resume_token }) => {
-                last.clone_from(&resume_token);
-                Ok(v1::StreamQueryResponse { event: Some(event), resume_token })
-            }
-            Err(error) => Err(stream_status(&error, &id, &last)),
-        });
+        let messages =
+            answers(events, id, |event, resume_token| v1::StreamQueryResponse { event: Some(event), resume_token });
         Ok(Response::new(Box::pin(messages)))
     }
 

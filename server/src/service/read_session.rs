@@ -11,23 +11,23 @@ use rowstream_contract::v1::{
     self, ResumeGuarantee, read_partition_response, read_session_service_server::ReadSessionService,
     stream_query_response::Event,
 };
-use tokio_stream::{Stream, StreamExt as _};
+use tokio_stream::Stream;
 use tonic::{Request, Response};
 
 use super::{
-    query::{Answer, Queryable, refusal, valid_id},
-    status::{status, stream_status},
+    query::{Answer, Queryable, answers, refusal, valid_id},
+    status::status,
 };
 use crate::{
     error::Error,
     metrics::calls::{CallCount, Method},
     plan::{
-        partition::{Sized, Wish},
+        partition::{Sized, Slice, Wish},
         request::{Partition, Statement, invalid},
-        resume::Resume,
+        resume::{Resume, fingerprint},
     },
     snapshot::payload::{PartitionPayload, SessionPayload},
-    stream::{outbox::Message, read::wire_column, sessions::Created},
+    stream::{read::wire_column, sessions::Created},
     token::{Keys, Kind},
 };
 
@@ -59,15 +59,27 @@ impl ReadSessions {
     }
 
     /// The statement of a partition's token, in its snapshot.
-    fn partition(&self, token: &[u8], count: &CallCount) -> Result<Statement, Error> {
+    fn partition(&self, token: &[u8], live: bool, count: &CallCount) -> Result<Statement, Error> {
         const FIELD: &str = "partition";
         if token.is_empty() {
             return Err(invalid(FIELD, "is required"));
         }
         let PartitionPayload { session, statement, part, shape } = self.keys.open(Kind::Partition, token)?;
-        session.check(CALLER, FIELD, SystemTime::now())?;
-        let own = self.queryable.engine.snapshots.snapshot(session.id())?;
-        let snapshot = own.unwrap_or_else(|| session.snapshot());
+        session.check_caller(CALLER, FIELD)?;
+        let snapshot = match (live, &part.slice) {
+            (true, Some(Slice::Pages(_))) => {
+                return Err(invalid(
+                    "live",
+                    "goes with no part by CTID: rows that are updated move from one to another",
+                ));
+            }
+            (true, _) => None,
+            (false, _) => {
+                session.check(CALLER, FIELD, SystemTime::now())?;
+                let own = self.queryable.engine.snapshots.snapshot(session.id())?;
+                Some(own.unwrap_or_else(|| session.snapshot()))
+            }
+        };
         let statement = self.queryable.statement(Some(statement), count)?;
         Ok(Statement {
             partition: Some(Arc::new(Partition { session: session.id(), snapshot, part, shape })),
@@ -158,10 +170,11 @@ impl ReadSessionService for ReadSessions {
         let id = valid_id(&request.query_id);
         let count = queryable.counts.begin(Method::ReadPartition);
         let prepared = || {
-            let statement = self.partition(&request.partition, &count)?;
-            let as_stream = as_stream(&request);
+            let statement = self.partition(&request.partition, request.live, &count)?;
+            let mut as_stream = as_stream(&request);
+            let fingerprint = fingerprint(&mut as_stream);
             let options = queryable.requests.options(&as_stream, &statement.source)?;
-            let resume = Resume::try_new(&as_stream, &self.keys)?;
+            let resume = Resume::try_new(&as_stream, fingerprint, &self.keys)?;
             let call = queryable.begin(&metadata, &request.query_id, &statement.source, &count)?;
             Ok((statement, options, resume, call))
         };
@@ -169,13 +182,9 @@ impl ReadSessionService for ReadSessions {
         let id = call.id.clone();
         let events =
             queryable.engine.stream(call, statement, options, resume).await.map_err(|error| status(&error, &id))?;
-        let mut last = Vec::new();
-        let messages = events.map(move |event| match event {
-            Ok(Message { event, resume_token }) => {
-                last.clone_from(&resume_token);
-                Ok(v1::ReadPartitionResponse { event: Some(of_partition(event)), resume_token })
-            }
-            Err(error) => Err(stream_status(&error, &id, &last)),
+        let messages = answers(events, id, |event, resume_token| v1::ReadPartitionResponse {
+            event: Some(of_partition(event)),
+            resume_token,
         });
         Ok(Response::new(Box::pin(messages)))
     }
@@ -219,7 +228,7 @@ impl ReadSessionService for ReadSessions {
         let request = request.into_inner();
         let count = self.queryable.counts.begin(Method::DeleteReadSession);
         let deleted = match self.session(&request.session_id) {
-            Ok(session) => self.queryable.engine.snapshots.delete(session.id()),
+            Ok(session) => self.queryable.engine.snapshots.delete(session.id()).await,
             // It has ended by itself, which is all the same.
             Err(Error::SessionExpired(_)) => false,
             Err(error) => return Err(refusal(&count, &error, "")),
@@ -239,7 +248,12 @@ fn as_stream(request: &v1::ReadPartitionRequest) -> v1::StreamQueryRequest {
         max_batch_bytes: request.max_batch_bytes,
         resume_token: request.resume_token.clone(),
         statement: Some(v1::Statement {
-            source: Some(v1::statement::Source::Sql(BASE64URL_NOPAD.encode(&request.partition))),
+            // What is read at another state goes on at no other.
+            source: Some(v1::statement::Source::Sql(format!(
+                "{}{}",
+                if request.live { "live " } else { "" },
+                BASE64URL_NOPAD.encode(&request.partition)
+            ))),
             ..v1::Statement::default()
         }),
         ..v1::StreamQueryRequest::default()

@@ -21,7 +21,10 @@ use uuid::Uuid;
 
 use self::holder::Holder;
 use crate::{
-    cursor::{session::Session, snapshot::SnapshotName},
+    cursor::{
+        session::Session,
+        snapshot::{SnapshotName, holder_prefix},
+    },
     db::Database,
     error::Error,
 };
@@ -196,8 +199,23 @@ impl Snapshots {
         Some(wall_clock(until))
     }
 
-    /// Ends a session; answers whether this server held it.
-    pub(crate) fn delete(&self, id: Uuid) -> bool {
+    /// Ends a session, wherever it is held; answers whether it was.
+    pub(crate) async fn delete(&self, id: Uuid) -> bool {
+        let own = {
+            let known = self.lock();
+            // Its transaction may not have ended yet.
+            if known.ended(id) == Some(Ended::Deleted) {
+                return false;
+            }
+            known.held.get(&id).map(|held| held.snapshot.id.clone())
+        };
+        let here = self.delete_here(id);
+        // Whoever else holds it finds its connection gone.
+        let elsewhere = self.0.database.control.end_named(&holder_prefix(id), own.as_deref()).await;
+        here || elsewhere.is_ok_and(|ended| ended > 0)
+    }
+
+    fn delete_here(&self, id: Uuid) -> bool {
         let order = |held: &Held| held.orders.send_modify(|orders| orders.end = Some(Ended::Deleted));
         let held = self.lock().held.get(&id).map(order).is_some();
         if held {

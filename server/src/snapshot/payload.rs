@@ -55,11 +55,14 @@ impl SessionPayload {
         }
     }
 
+    /// Whether it is this caller's, as long as it lives and after.
+    pub(crate) fn check_caller(&self, caller: &str, field: &'static str) -> Result<(), Error> {
+        if self.caller == caller { Ok(()) } else { Err(Error::OtherCaller(field)) }
+    }
+
     /// Whether this caller may use it now; `field` is where the token came in.
     pub(crate) fn check(&self, caller: &str, field: &'static str, now: SystemTime) -> Result<(), Error> {
-        if self.caller != caller {
-            return Err(Error::OtherCaller(field));
-        }
+        self.check_caller(caller, field)?;
         let passed = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()) > self.latest;
         if passed { Err(Error::SessionExpired("has reached the server's --max-snapshot-age")) } else { Ok(()) }
     }

@@ -9,7 +9,7 @@ use crate::{
     },
     error::Error,
     plan::{
-        Argument, Described, Source,
+        self, Argument, Described, Source,
         estimate::Estimate,
         partition::{
             self, Chosen, Facts, Sized, Strategy, Wish, ctid, hash,
@@ -152,12 +152,7 @@ async fn of_query(
     let chosen = partition::choose(wish, &facts)?;
     let parts = match (chosen.strategy, by) {
         (Strategy::KeyRange, Some(index)) => {
-            let key = Key {
-                reference: sql::column(index),
-                type_name: columns[index].type_name.qualified.clone(),
-                greater_or_equal: ">=".to_owned(),
-                less: "<".to_owned(),
-            };
+            let key = key_of(known.described, index);
             let rows = known.estimate.rows;
             let some =
                 if rows > SMALL_ROWS { format!("random() < {:.9}", SAMPLE_ROWS / rows) } else { "TRUE".to_owned() };
@@ -193,11 +188,19 @@ fn column_of(source: &Source, known: &Known<'_>, index: usize, condition: &str) 
 
 /// The place of a column of that name.
 pub(super) fn index_of(described: &Described, name: &str) -> Result<usize, Error> {
-    let mut places = described.columns.iter().enumerate().filter(|(_, column)| column.name == name).map(|(i, _)| i);
-    match (places.next(), places.next()) {
-        (Some(index), None) => Ok(index),
-        (Some(_), Some(_)) => Err(invalid("partition_by", &format!("several columns are called {name:?}"))),
-        (None, _) => Err(invalid("partition_by", &format!("the statement has no column {name:?}"))),
+    plan::named(&described.columns, name).map_err(|several| match several {
+        true => invalid("partition_by", &format!("several columns are called {name:?}")),
+        false => invalid("partition_by", &format!("the statement has no column {name:?}")),
+    })
+}
+
+/// A column of a statement as a key to divide by.
+pub(super) fn key_of(described: &Described, index: usize) -> Key {
+    Key {
+        reference: sql::column(index),
+        type_name: described.columns[index].type_name.qualified.clone(),
+        greater_or_equal: ">=".to_owned(),
+        less: "<".to_owned(),
     }
 }
 

@@ -4,7 +4,7 @@
 //! Nothing that is known of statements and tables is used: the snapshot's catalog is that of its time.
 
 use super::{
-    divide::index_of,
+    divide::{index_of, key_of},
     plans::Plan,
     read::{Failed, Read, Work, application_name, of_named_query},
     sessions::import,
@@ -13,8 +13,8 @@ use crate::{
     cursor::{bind::bind, describe::describe, estimate, session::Session, snapshot::check_not_rewritten},
     error::{Error, SqlErrorKind},
     plan::{
-        self, Argument, Described, Source,
-        partition::{Part, Slice, key_range::Key, shape},
+        self, Argument, Column, Described, Source,
+        partition::{Part, Slice, shape},
         request::Partition,
         sql,
         table::{render::Rendered, slice::render_part},
@@ -32,12 +32,15 @@ impl Read<'_> {
     pub(super) async fn attempt_partition(&mut self, partition: &Partition) -> Result<(), Failed> {
         let (engine, stop, source) = (self.engine, &self.call.stop, &self.statement.source);
         let name = application_name(&self.call.id, source.label());
-        let session = import(engine, self.call, partition.session, &partition.snapshot, Some(&name)).await;
+        let session = match &partition.snapshot {
+            Some(snapshot) => import(engine, self.call, partition.session, snapshot, Some(&name)).await,
+            None => Session::begin(&engine.database, stop, &name).await,
+        };
         let mut session = self.had(session)?;
         let found = async {
             let rendered = self.render_slice(&mut session, partition).await?;
             if matches!(partition.part.slice, Some(Slice::Pages(_))) {
-                session.set(stop, IN_PLACE).await?;
+                session.execute(stop, IN_PLACE.to_owned()).await?;
             }
             // Planning it locks all that it reads.
             let Rendered { described, arguments, keyset } = &rendered;
@@ -67,13 +70,14 @@ impl Read<'_> {
             Source::Table(read) => {
                 let table = self.engine.tables.look_at(session, stop, &read.table).await?;
                 self.call.count.of_statement(&read.table.to_string());
-                render_part(&table, read, &partition.part, self.resume)?
+                render_part(&table, read, &partition.part, self.resume, self.options.encoding.into())?
             }
             // Nothing gives it an order.
             _ if self.resume.from.is_some() => return Err(Error::InvalidToken("resume_token")),
             source => {
                 let described = describe(session, stop, source).await;
                 let described = described.map_err(|error| of_named_query(source, error))?;
+                let described = self.encoded(described);
                 let arguments = plan::arrange(source, &self.statement.arguments, described.parameters.len())?;
                 slice(source, described, arguments, &partition.part)?
             }
@@ -88,15 +92,7 @@ fn slice(source: &Source, described: Described, arguments: Vec<Argument>, part: 
     let condition = match &part.slice {
         None => return Ok(Rendered { described, arguments, keyset: None }),
         Some(Slice::Pages(_)) => return Err(Error::Internal("a statement has no pages".to_owned())),
-        Some(Slice::Range(range)) => {
-            let index = index_of(&described, &range.column)?;
-            range.condition(&Key {
-                reference: sql::column(index),
-                type_name: described.columns[index].type_name.qualified.clone(),
-                greater_or_equal: ">=".to_owned(),
-                less: "<".to_owned(),
-            })
-        }
+        Some(Slice::Range(range)) => range.condition(&key_of(&described, index_of(&described, &range.column)?)),
         Some(Slice::Share(share)) => {
             let named = share.columns.iter().map(|name| index_of(&described, name).map(sql::column));
             let named = named.collect::<Result<Vec<_>, _>>()?;
@@ -104,8 +100,8 @@ fn slice(source: &Source, described: Described, arguments: Vec<Argument>, part: 
             share.condition(&if named.is_empty() { all() } else { named })
         }
     };
-    let columns: Vec<_> = described.columns.iter().map(|column| (column.name.as_str(), column.cast)).collect();
-    let query = sql::slicing(source.sql(), &columns, &condition);
+    let shown: Vec<_> = described.columns.iter().map(Column::shown).collect();
+    let query = sql::selecting(source.sql(), &shown, &format!("WHERE {condition}\n"));
     Ok(Rendered { described: Described { query, ..described }, arguments, keyset: None })
 }
 

@@ -105,6 +105,8 @@ impl Read<'_> {
         let name = application_name(&self.call.id, source.label());
         // Behind names of our own, the first row would not show that the columns have changed.
         let cached = engine.plans.get(source).filter(|_| self.resume.key.is_empty());
+        // Nor does any row show the names of a record's fields.
+        let cached = cached.filter(|plan| plan.is_fresh() || self.with_records(&plan.described).is_none());
         let from_cache = cached.is_some();
         let session;
         let plan = match cached {
@@ -131,6 +133,10 @@ impl Read<'_> {
                 plan
             }
         };
+        let plan = match self.with_records(&plan.described) {
+            Some(described) => plan.with(described),
+            None => plan,
+        };
         let count = plan.described.parameters.len();
         let arguments = plan::arrange(source, &self.statement.arguments, count);
         let (plan, keyset) = match keyset::of_statement(&plan.described, source.sql(), self.resume) {
@@ -143,6 +149,16 @@ impl Read<'_> {
             }
         };
         self.read(session, Work { plan: &plan, arguments, keyset, from_cache }).await
+    }
+
+    /// The statement as it is read for an encoding that has composites; `None` where that is no other.
+    fn with_records(&self, described: &Described) -> Option<Described> {
+        described.with(self.options.encoding.into(), self.statement.source.sql(), &self.resume.key)
+    }
+
+    /// A described statement, as it is read for the encoding.
+    pub(super) fn encoded(&self, described: Described) -> Described {
+        self.with_records(&described).unwrap_or(described)
     }
 
     /// Notes how long it took to have a session, or to fail to.
@@ -191,7 +207,9 @@ impl Read<'_> {
         let described = plan.described.clone();
         let mut bookmark = Bookmark::new(&engine.token_keys, self.resume, keyset);
         if let Some(partition) = &self.statement.partition {
-            bookmark = bookmark.in_snapshot();
+            if partition.snapshot.is_some() {
+                bookmark = bookmark.in_snapshot();
+            }
             if described.places {
                 bookmark = bookmark.by_place(&partition.shape);
             }
@@ -202,7 +220,9 @@ impl Read<'_> {
         let untouched = pipeline.untouched();
         if untouched && result.is_ok() && from_cache && !plan.is_fresh() {
             // No row has shown that the plan still holds.
-            result = Self::verify(&mut reader, self.call, engine, source, plan).await;
+            let (encoding, key) = (self.options.encoding, &self.resume.key);
+            let with_records = |now: &Described| now.with(encoding.into(), source.sql(), key);
+            result = Self::verify(&mut reader, self.call, engine, source, plan, with_records).await;
         }
         let result = match (pipeline.error.take(), result) {
             (Some(error), _) => Err(error),
@@ -274,11 +294,12 @@ impl Read<'_> {
         engine: &Engine,
         source: &Source,
         plan: &Plan,
+        with_records: impl Fn(&Described) -> Option<Described>,
     ) -> Result<(), Error> {
         call.stop.enter(Phase::Plan)?;
         let now = describe(reader.session(), &call.stop, source).await?;
-        let same = now.columns == plan.described.columns;
-        engine.plans.insert(source, now);
+        let now = engine.plans.insert(source, now).described;
+        let same = with_records(&now).as_ref().unwrap_or(&now).columns == plan.described.columns;
         if same { Ok(()) } else { Err(Error::SchemaChanged) }
     }
 }

@@ -24,6 +24,7 @@ use crate::{
     metrics::calls::Phase,
     plan::{
         self, Argument, Column, Described, Source,
+        composite::Composites,
         estimate::Estimate,
         partition::{Chosen, Sized, Wish, shape},
         request::Statement,
@@ -219,7 +220,7 @@ impl Finding<'_> {
         let (chosen, parts) = divide::divide(self, &known, wish).await?;
         let resumable = match (&self.statement.source, &table, parts.first()) {
             (Source::Table(read), Some(table), Some(first)) => {
-                let rendered = render_part(table, read, &first.part, &Resume::default())?;
+                let rendered = render_part(table, read, &first.part, &Resume::default(), Composites::Text)?;
                 rendered.described.places || rendered.keyset.is_some()
             }
             _ => false,
@@ -232,7 +233,7 @@ impl Finding<'_> {
         let table = self.engine.tables.look_up(self.session, stop, &read.table).await?;
         self.call.count.of_statement(&read.table.to_string());
         snapshot::lock(self.session, stop, &table).await?;
-        let rendered = render(&table, read, None, &Resume::default())?;
+        let rendered = render(&table, read, None, &Resume::default(), Composites::Text)?;
         Ok((table, Arc::new(rendered.described), rendered.arguments))
     }
 

@@ -25,6 +25,7 @@ use crate::{
     },
     error::Error,
     metrics::calls::Phase,
+    plan::composite::Composites,
     plan::estimate::Estimate,
     plan::resume::Resume,
     plan::table::{
@@ -139,7 +140,7 @@ impl Read<'_> {
         most: Option<i64>,
         name: &str,
     ) -> Result<(Session, Rendered), Error> {
-        let rendered = render(table, read, most, self.resume)?;
+        let rendered = render(table, read, most, self.resume, self.options.encoding.into())?;
         let (database, stop) = (&self.engine.database, &self.call.stop);
         let watched = Watched { oid: table.oid, version: table.version.clone() };
         let session = if rendered.described.parameters.is_empty() {
@@ -163,7 +164,7 @@ impl Read<'_> {
         if table.is_ok() {
             self.call.count.of_statement(&read.table.to_string());
         }
-        match table.and_then(|table| render(&table, read, most, self.resume)) {
+        match table.and_then(|table| render(&table, read, most, self.resume, self.options.encoding.into())) {
             Ok(rendered) => Ok((session, rendered)),
             Err(error) => {
                 self.measures.database = session.acquired().elapsed();
@@ -186,7 +187,7 @@ pub(super) async fn describe(
     let asked = async {
         let table = engine.tables.look_up(&mut session, &call.stop, &read.table).await?;
         call.count.of_statement(&read.table.to_string());
-        let rendered = render(&table, read, None, &Resume::default())?;
+        let rendered = render(&table, read, None, &Resume::default(), Composites::Text)?;
         let estimate = match estimated {
             true => {
                 let bound =

@@ -26,6 +26,7 @@ use crate::{
     },
     plan::{
         self,
+        composite::Composite,
         options::{ArrowCompression, ArrowOptions},
     },
 };
@@ -46,8 +47,8 @@ const PRINTABLE: usize = 64 * 1024;
 pub(crate) struct ArrowEncoder {
     schema: SchemaRef,
     columns: Vec<Column>,
-    /// How an error prints a value.
-    codecs: Vec<Codec>,
+    /// How an error prints a value; it prints no record.
+    codecs: Vec<Option<Codec>>,
     /// The rows that come next.
     pending: Gathered,
     options: IpcWriteOptions,
@@ -81,9 +82,10 @@ impl ArrowEncoder {
             .and_then(|options| options.try_with_compression(compression))
             .unwrap_or_default();
         let messages = messages(&schema, &options);
-        let overhead = BATCH_OVERHEAD + columns.len() * COLUMN_OVERHEAD;
+        let fields: usize = columns.iter().filter_map(plan::Column::record).map(Composite::count).sum();
+        let overhead = BATCH_OVERHEAD + (columns.len() + fields) * COLUMN_OVERHEAD;
         let pending = Gathered::new(columns.len());
-        let codecs = columns.iter().map(|column| column.codec).collect();
+        let codecs = columns.iter().map(|column| column.record().is_none().then_some(column.codec)).collect();
         Self { schema, columns: builders, codecs, pending, options, messages, bytes: 0, overhead }
     }
 
@@ -224,7 +226,7 @@ impl ArrowEncoder {
     }
 }
 
-fn unfit_at(row: i64, column: usize, unfit: Unfit, codec: Codec, value: Option<&[u8]>) -> RowError {
+fn unfit_at(row: i64, column: usize, unfit: Unfit, codec: Option<Codec>, value: Option<&[u8]>) -> RowError {
     match unfit {
         Unfit::Stale => RowError::Shape,
         Unfit::Malformed(kind) => RowError::Malformed { row, column, kind },
@@ -233,8 +235,8 @@ fn unfit_at(row: i64, column: usize, unfit: Unfit, codec: Codec, value: Option<&
 }
 
 /// A value and what it is, for an error's message.
-fn told(what: What, codec: Codec, value: Option<&[u8]>) -> String {
-    match value.and_then(|value| printed(codec, value)) {
+fn told(what: What, codec: Option<Codec>, value: Option<&[u8]>) -> String {
+    match codec.zip(value).and_then(|(codec, value)| printed(codec, value)) {
         // One value too many is no worse than those before it.
         Some(text) if !matches!(what, What::TooManyElements | What::TooManyBytes) => {
             format!("{text}, {},", what.as_str())

@@ -17,6 +17,7 @@ use arrow_schema::{DataType, Field};
 use super::{
     Unfit, What,
     decimal::{bound, unscaled},
+    record::Record,
     types::{Kind, ScalarKind},
 };
 use crate::encode::{
@@ -60,6 +61,7 @@ enum Values {
     Uuid(Vec<u8>),
     Bytes(Text, BytesForm),
     List(Box<Column>, Vec<i32>),
+    Struct(Record),
 }
 
 /// Values of any length, one after another, and where each ends.
@@ -92,6 +94,7 @@ impl Column {
                 let items = Self::new(Kind::Scalar(element), item, unfit_as_null, rows);
                 Values::List(Box::new(items), offsets(rows))
             }
+            Kind::Struct(fields) => Values::Struct(Record::new(fields, &data_type, unfit_as_null, rows)),
         };
         Self { values, nulls: NullBufferBuilder::new(rows), len: 0, data_type, unfit_as_null }
     }
@@ -301,6 +304,7 @@ impl Values {
                 text.end()?
             }
             Self::List(items, offsets) => list(items, offsets, bytes)?,
+            Self::Struct(record) => record.push(bytes)?,
         })
     }
 
@@ -327,6 +331,7 @@ impl Values {
             Self::Bytes(Text { offsets, .. }, _) | Self::List(_, offsets) => {
                 add(offsets, offsets.last().copied().unwrap_or(0))
             }
+            Self::Struct(record) => record.push_null(),
         }
     }
 
@@ -348,6 +353,7 @@ impl Values {
                 offsets.truncate(len + 1);
                 items.truncate(offsets.last().and_then(|end| usize::try_from(*end).ok()).unwrap_or(0));
             }
+            Self::Struct(record) => record.truncate(len),
         }
     }
 
@@ -387,6 +393,7 @@ impl Values {
                 };
                 Arc::new(ListArray::new(field, OffsetBuffer::new(ends.into()), items, nulls))
             }
+            Self::Struct(record) => record.finish(nulls)?,
         })
     }
 }

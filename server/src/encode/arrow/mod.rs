@@ -1,7 +1,7 @@
 //! From PostgreSQL's binary values to Arrow record batches, as messages of Arrow's IPC format.
 //!
 //! - [`types`]: which Arrow type a column becomes;
-//! - [`column`]: values into the buffers of one column;
+//! - [`column`]: values into the buffers of one column; [`record`]: a composite's into those of its fields;
 //! - [`decimal`]: `numeric` to decimals;
 //! - [`batch`]: rows into record batches, and those into messages.
 //!
@@ -10,6 +10,7 @@
 pub(crate) mod batch;
 mod column;
 mod decimal;
+mod record;
 pub(crate) mod types;
 
 use super::Malformed;
@@ -21,7 +22,7 @@ pub(crate) enum Unfit {
     Malformed(Malformed),
     /// The Arrow type of its column cannot hold it.
     Unrepresentable(What),
-    /// It has more digits than the column had when it was described.
+    /// It has more digits, or other fields, than the column had when it was described.
     Stale,
 }
 

@@ -6,7 +6,7 @@ use arrow_schema::{DataType, Field, IntervalUnit, TimeUnit};
 
 use crate::{
     encode::codec::{Codec, Scalar},
-    plan::{Column, options::ArrowOptions},
+    plan::{Column, composite::Composite, options::ArrowOptions},
 };
 
 /// Key of the field's metadata that has PostgreSQL's name of the type.
@@ -27,12 +27,14 @@ const DECIMAL128: u8 = 38;
 const DECIMAL256: u8 = 76;
 
 /// How a column's values are put into Arrow buffers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Scalar(ScalarKind),
     List(ScalarKind),
     /// An array as PostgreSQL prints it.
     ArrayText(Scalar),
+    /// A record; of each field the type that it must be of.
+    Struct(Vec<(u32, Kind)>),
 }
 
 /// The same for what is not an array.
@@ -63,6 +65,10 @@ pub(crate) enum ScalarKind {
 
 impl Kind {
     pub(crate) fn of(column: &Column, options: ArrowOptions) -> Self {
+        if let Some(composite) = column.record() {
+            let fields = composite.fields().iter();
+            return Self::Struct(fields.map(|field| (field.wire_oid, Self::of(field, options))).collect());
+        }
         match column.codec {
             Codec::Scalar(scalar) => Self::Scalar(ScalarKind::of(scalar, column.numeric)),
             Codec::Array(element) if options.arrays_as_text => Self::ArrayText(element),
@@ -137,6 +143,10 @@ pub(crate) fn field(column: &Column, options: ArrowOptions) -> Field {
             DataType::List(Arc::new(item))
         }
         Kind::ArrayText(_) => DataType::Utf8,
+        Kind::Struct(_) => {
+            let fields = column.record().map_or(&[][..], Composite::fields);
+            DataType::Struct(fields.iter().map(|inner| field(inner, options)).collect())
+        }
     };
     Field::new(&column.name, data_type, column.nullable != Some(false) || options.unrepresentable_as_null)
         .with_metadata(metadata)

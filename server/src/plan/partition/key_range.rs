@@ -1,5 +1,5 @@
 //! Parts by ranges of a key: half-open, in the order of the key's type and collation. The first is open below, the last
-//! open above, and NULLs are in the last: so no value is left out, whatever the statistics knew, and none is in two.
+//! open above, and NULLs are in the last: so no value is left out, whatever the sample had, and none is in two.
 
 use super::{Sized, Slice};
 use crate::plan::sql::literal;

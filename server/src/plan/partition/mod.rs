@@ -22,6 +22,9 @@ pub(crate) fn shape(source: &Source, columns: &[Column]) -> Vec<u8> {
         hash.update(column.name.as_bytes());
         hash.update(&[0]);
         hash.update(&column.type_name.oid.to_be_bytes());
+        if let Some(composite) = &column.composite {
+            hash.update(composite.signature().as_bytes());
+        }
     }
     hash.finish().as_ref()[..SHAPE].to_vec()
 }
@@ -133,10 +136,8 @@ pub(crate) struct Facts {
     pub(crate) no_pages: Option<String>,
     /// Why not by a key.
     pub(crate) no_key: Option<String>,
-    /// Ranges of that key are known without running the statement once more.
+    /// Ranges of that key can be made without running the statement once more.
     pub(crate) key_at_hand: bool,
-    /// Why not by a hash.
-    pub(crate) no_hash: Option<String>,
 }
 
 /// A way to divide, and why it is taken, for people.
@@ -166,22 +167,17 @@ pub(crate) fn choose(wish: &Wish, facts: &Facts) -> Result<Chosen, Error> {
         (Some(_), Some(why)) => return refused("a division", why),
         _ => {}
     }
-    match (wish.strategy, &facts.no_pages, &facts.no_key, &facts.no_hash) {
-        (Some(Strategy::Ctid), Some(why), _, _) => refused("CTID", why),
-        (Some(Strategy::KeyRange), _, Some(why), _) => refused("KEY_RANGE", why),
-        (Some(Strategy::Hash), _, _, Some(why)) => refused("HASH", why),
+    match (wish.strategy, &facts.no_pages, &facts.no_key) {
+        (Some(Strategy::Ctid), Some(why), _) => refused("CTID", why),
+        (Some(Strategy::KeyRange), _, Some(why)) => refused("KEY_RANGE", why),
         (Some(strategy), ..) => chosen(strategy, asked),
-        (None, None, ..) => chosen(Strategy::Ctid, "a table's pages are each read once"),
-        (None, Some(why), None, _) if facts.key_at_hand => {
-            chosen(Strategy::KeyRange, &format!("{why}; ranges of a key are known from statistics"))
+        (None, None, _) => chosen(Strategy::Ctid, "a table's pages are each read once"),
+        (None, Some(why), None) if facts.key_at_hand => {
+            chosen(Strategy::KeyRange, &format!("{why}; ranges of a key are made from a sample of it"))
         }
-        (None, Some(why), _, None) => {
-            chosen(Strategy::Hash, &format!("{why}, and there are no statistics of a key; a hash divides anything"))
+        (None, Some(why), _) => {
+            chosen(Strategy::Hash, &format!("{why}, and no key is at hand; a hash divides anything"))
         }
-        (None, Some(why), None, Some(_)) => {
-            chosen(Strategy::KeyRange, &format!("{why}; ranges of a key from a sample"))
-        }
-        (None, Some(why), Some(_), Some(_)) => chosen(Strategy::Single, &format!("{why}, and nothing else divides it")),
     }
 }
 
@@ -209,16 +205,13 @@ mod tests {
     #[test]
     fn the_server_takes_the_first_way_that_is_possible_and_says_why() {
         let why = || Some("it is a view".to_owned());
-        let facts =
-            |no_pages, no_key, key_at_hand, no_hash| Facts { whole: None, no_pages, no_key, key_at_hand, no_hash };
+        let facts = |no_pages, no_key, key_at_hand| Facts { whole: None, no_pages, no_key, key_at_hand };
         let any = Wish { partitions: 4, strategy: None, by: Vec::new() };
         for (facts, expected) in [
-            (facts(None, None, true, None), Strategy::Ctid),
-            (facts(why(), None, true, None), Strategy::KeyRange),
-            (facts(why(), None, false, None), Strategy::Hash),
-            (facts(why(), why(), false, None), Strategy::Hash),
-            (facts(why(), None, false, why()), Strategy::KeyRange),
-            (facts(why(), why(), false, why()), Strategy::Single),
+            (facts(None, None, true), Strategy::Ctid),
+            (facts(why(), None, true), Strategy::KeyRange),
+            (facts(why(), None, false), Strategy::Hash),
+            (facts(why(), why(), false), Strategy::Hash),
             (Facts { whole: Some("it has a limit"), ..Facts::default() }, Strategy::Single),
         ] {
             assert_eq!(choose(&any, &facts).expect("always possible").strategy, expected, "{facts:?}");

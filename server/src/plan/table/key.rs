@@ -1,8 +1,7 @@
 //! The order by which the read of a table can be resumed: the one it asks for, made whole by its key.
 
 use super::{
-    Relation, Table, TableColumn,
-    name::quoted,
+    Operator, Relation, Table, TableColumn,
     read::TableRead,
     render::{ordered_by, reference},
 };
@@ -62,6 +61,11 @@ impl Order {
         Ok(Some(Self { columns, unique: is_unique(table, &all) }))
     }
 
+    /// Whether that column of the result is part of it.
+    pub(super) fn has(&self, index: usize) -> bool {
+        self.columns.iter().any(|column| column.index == index)
+    }
+
     pub(super) fn ordered(&self, columns: &[Column], parameters: usize, resume: &Resume) -> Result<Ordered, Error> {
         keyset::ordered(&self.columns, columns, "", parameters, self.unique, resume)
     }
@@ -102,7 +106,7 @@ fn place(column: &TableColumn, shown: &[&TableColumn]) -> Option<usize> {
 }
 
 fn key_column(index: usize, column: &TableColumn) -> KeyColumn {
-    let wire_oid = Column::new(String::new(), column.type_name.clone(), column.cast).wire_oid;
+    let wire_oid = Column::new(String::new(), column.type_name.clone(), column.cast.clone()).wire_oid;
     KeyColumn {
         index,
         reference: reference(column),
@@ -117,10 +121,7 @@ fn key_column(index: usize, column: &TableColumn) -> KeyColumn {
 
 fn operators(column: &TableColumn) -> Operators {
     let written = |relation: Relation| {
-        column.operators.get(&relation).map_or_else(
-            || relation.symbol().to_owned(),
-            |operator| format!("OPERATOR({}.{})", quoted(&operator.schema), operator.symbol),
-        )
+        column.operators.get(&relation).map_or_else(|| relation.symbol().to_owned(), Operator::written)
     };
     Operators {
         equal: written(Relation::Equal),

@@ -7,10 +7,10 @@ pub(crate) mod read;
 pub(crate) mod render;
 pub(crate) mod slice;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use self::name::TableName;
-use super::{TypeName, sql::Cast};
+use super::{TypeName, composite::Composite, sql::Cast};
 
 /// What the catalog tells of a table that is open.
 #[derive(Clone, Debug)]
@@ -33,6 +33,11 @@ pub(crate) struct Table {
 impl Table {
     pub(crate) fn column(&self, name: &str) -> Option<&TableColumn> {
         self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// The columns whose type is a composite.
+    pub(crate) fn composites(&self) -> impl Iterator<Item = &TableColumn> {
+        self.columns.iter().filter(|column| column.is_composite)
     }
 }
 
@@ -60,6 +65,9 @@ pub(crate) struct TableColumn {
     pub(crate) nullable: Option<bool>,
     /// The type is an array: several values of it cannot be put into an array.
     pub(crate) is_array: bool,
+    pub(crate) is_composite: bool,
+    /// Its fields, where they are known: they are looked up for a table that is read.
+    pub(crate) composite: Option<Arc<Composite>>,
     /// A value is bound as text, and cast in the statement: our driver cannot describe parameters of every type
     /// (multiranges, and what may hold one).
     pub(crate) from_text: bool,
@@ -108,4 +116,11 @@ pub(crate) struct Operator {
     pub(crate) symbol: String,
     /// The type of its right side is `text`, not the column's own.
     pub(crate) takes_text: bool,
+}
+
+impl Operator {
+    /// As it is written, whatever the search path is.
+    pub(super) fn written(&self) -> String {
+        format!("OPERATOR({}.{})", name::quoted(&self.schema), self.symbol)
+    }
 }

@@ -10,13 +10,10 @@ use super::{
     read::{ColumnTest, Is, Order, Placed, TableRead, Test, invalid},
 };
 use crate::{
-    encode::codec::{Codec, TEXT},
+    encode::codec::TEXT,
     error::Error,
     plan::{
-        Argument, Column, Described, TypeName,
-        keyset::Keyset,
-        resume::Resume,
-        sql::{Cast, Wrapped},
+        Argument, Column, Described, TypeName, composite::Composites, keyset::Keyset, resume::Resume, sql::Wrapped,
     },
 };
 
@@ -30,11 +27,18 @@ pub(crate) struct Rendered {
 }
 
 /// Makes the statement. At most `most` rows are needed, where that is known: PostgreSQL then sorts no more.
-pub(crate) fn render(table: &Table, read: &TableRead, most: Option<i64>, resume: &Resume) -> Result<Rendered, Error> {
+pub(crate) fn render(
+    table: &Table,
+    read: &TableRead,
+    most: Option<i64>,
+    resume: &Resume,
+    composites: Composites,
+) -> Result<Rendered, Error> {
     let columns = chosen(table, &read.columns)?;
-    let announced: Vec<_> = columns.iter().map(|column| announced(column)).collect();
+    let order = KeyOrder::of(table, read, &columns, resume)?;
+    let announced = announced(&columns, composites, order.as_ref());
     let mut text = Text::new(table);
-    let list: Vec<_> = columns.iter().map(|column| selected(column)).collect();
+    let list: Vec<_> = announced.iter().map(selected).collect();
     text.push(&format!(
         "SELECT {} FROM {}.{} AS t",
         list.join(", "),
@@ -46,7 +50,7 @@ pub(crate) fn render(table: &Table, read: &TableRead, most: Option<i64>, resume:
         text.test(filter)?;
         text.conditioned = true;
     }
-    let (words, keyset) = match KeyOrder::of(table, read, &columns, resume)? {
+    let (words, keyset) = match order {
         Some(order) => text.order_by_key(&order, &announced, read, resume)?,
         None => (text.order_by(&read.order_by)?, None),
     };
@@ -83,22 +87,28 @@ pub(super) fn reference(column: &TableColumn) -> String {
     format!("t.{}", quoted(&column.name))
 }
 
-/// A column as it is read: cast to text if its type has no codec.
-pub(super) fn selected(column: &TableColumn) -> String {
-    let reference = reference(column);
-    match cast(column) {
+/// A column as it is read: cast if its type has no codec.
+pub(super) fn selected(column: &Column) -> String {
+    let reference = format!("t.{}", quoted(&column.name));
+    match &column.cast {
         Some(cast) => format!("{} AS {}", cast.of(&reference), quoted(&column.name)),
         None => reference,
     }
 }
 
-fn cast(column: &TableColumn) -> Option<Cast> {
-    Codec::of(column.type_name.oid).is_none().then_some(column.cast)
-}
-
-pub(super) fn announced(column: &TableColumn) -> Column {
-    let announced = Column::new(column.name.clone(), column.type_name.clone(), column.cast);
-    Column { nullable: column.nullable, ..announced.with_modifier(column.modifier) }
+/// The columns of the result. What is part of its order stays text: it comes back as the value to go on behind.
+pub(super) fn announced(columns: &[&TableColumn], composites: Composites, order: Option<&KeyOrder>) -> Vec<Column> {
+    let announced = |(index, column): (usize, &&TableColumn)| {
+        let announced = Column::new(column.name.clone(), column.type_name.clone(), column.cast.clone());
+        let announced = Column {
+            nullable: column.nullable,
+            composite: column.composite.clone(),
+            ..announced.with_modifier(column.modifier)
+        };
+        let text = composites == Composites::Text || order.is_some_and(|order| order.has(index));
+        if text { announced } else { announced.into_record() }
+    };
+    columns.iter().enumerate().map(announced).collect()
 }
 
 /// A statement in the making.
@@ -184,7 +194,7 @@ impl<'a> Text<'a> {
             let message = format!("column {name:?} has type {short}, which has no operator {symbol}");
             return Err(invalid(path, message));
         };
-        Ok(format!("{} OPERATOR({}.{})", reference(column), quoted(&operator.schema), operator.symbol))
+        Ok(format!("{} {}", reference(column), operator.written()))
     }
 
     /// Several values of an array type would make one array of more dimensions: they are compared one by one.

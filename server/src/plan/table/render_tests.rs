@@ -10,7 +10,7 @@ use sqlparser::{
 };
 
 use super::{
-    super::{Kind as TableKind, Operator, Operators, name::TableName},
+    super::{super::sql::Cast, Kind as TableKind, Operator, Operators, name::TableName},
     *,
 };
 
@@ -41,6 +41,8 @@ fn column(name: &str, type_name: TypeName) -> TableColumn {
         modifier: None,
         nullable: None,
         is_array,
+        is_composite: false,
+        composite: None,
         from_text: false,
         operators,
     }
@@ -70,7 +72,8 @@ fn orders() -> Table {
 
 fn sql(read: v1::TableRead) -> Result<String, String> {
     let read = v1::TableRead { table: "t".to_owned(), ..read };
-    let rendered = TableRead::try_new(read).and_then(|read| render(&orders(), &read, Some(11), &Resume::default()));
+    let rendered = TableRead::try_new(read)
+        .and_then(|read| render(&orders(), &read, Some(11), &Resume::default(), Composites::Text));
     rendered.map(|rendered| rendered.described.query.sql.trim_end().to_owned()).map_err(|error| error.to_string())
 }
 
@@ -252,7 +255,8 @@ fn statement(names: &[String], filter: &v1::Filter, order: &[usize], limit: i64)
         limit,
     };
     let rendered =
-        render(&table, &TableRead::try_new(read).expect("valid"), None, &Resume::default()).expect("rendered");
+        render(&table, &TableRead::try_new(read).expect("valid"), None, &Resume::default(), Composites::Text)
+            .expect("rendered");
     let sql = rendered.described.query.sql;
     let tokens = Tokenizer::new(&PostgreSqlDialect {}, &sql).tokenize().expect("tokens");
     (sql, tokens, rendered.arguments.into_iter().map(|argument| argument.value).collect())

@@ -2,7 +2,7 @@
 //! it consists of; and that of a sample of one column.
 
 use super::{
-    Relation, Table, TableColumn,
+    Operator, Relation, Table, TableColumn,
     key::Order as KeyOrder,
     name::quoted,
     read::{Order, TableRead, invalid},
@@ -12,6 +12,7 @@ use crate::{
     error::Error,
     plan::{
         Described,
+        composite::Composites,
         partition::{
             Part, Slice,
             ctid::{Place, Run},
@@ -24,10 +25,19 @@ use crate::{
 
 /// Makes the statement of a part. Of pages, each row tells its place as well. A range of the primary key is read in the
 /// key's order, so that it can be resumed.
-pub(crate) fn render_part(table: &Table, read: &TableRead, part: &Part, resume: &Resume) -> Result<Rendered, Error> {
+pub(crate) fn render_part(
+    table: &Table,
+    read: &TableRead,
+    part: &Part,
+    resume: &Resume,
+    composites: Composites,
+) -> Result<Rendered, Error> {
     let columns = chosen(table, &read.columns)?;
-    let announced: Vec<_> = columns.iter().map(|column| announced(column)).collect();
-    let list: Vec<_> = columns.iter().map(|column| selected(column)).collect();
+    let by_place = matches!(part.slice, Some(Slice::Pages(_)));
+    let sorted = in_order(table, read, part, &columns);
+    let order = if by_place { None } else { KeyOrder::of(table, &sorted, &columns, resume)? };
+    let announced = announced(&columns, composites, order.as_ref());
+    let list: Vec<_> = announced.iter().map(selected).collect();
     let mut text = Text::new(table);
     let filter = filter(&mut text, read)?;
     let mut arms = 0;
@@ -56,16 +66,15 @@ pub(crate) fn render_part(table: &Table, read: &TableRead, part: &Part, resume: 
             select("", &whole(table), Some(&share.condition(&references)));
         }
     }
-    if let Some(Slice::Pages(_)) = part.slice {
+    if by_place {
         text.push("\n");
         let Text { sql, parameters, arguments, .. } = text;
         let described = Described { parameters, columns: announced, query: Wrapped::ours(sql), places: true };
         return Ok(Rendered { described, arguments, keyset: None });
     }
-    let read = &in_order(table, read, part, &columns);
-    let (words, keyset) = match KeyOrder::of(table, read, &columns, resume)? {
-        Some(order) => text.order_by_key(&order, &announced, read, resume)?,
-        None => (text.order_by(&read.order_by)?, None),
+    let (words, keyset) = match order {
+        Some(order) => text.order_by_key(&order, &announced, &sorted, resume)?,
+        None => (text.order_by(&sorted.order_by)?, None),
     };
     text.push(&words);
     if let Some(rows) = read.limit {
@@ -114,8 +123,12 @@ pub(crate) fn render_column(
     text.push(&format!("SELECT {} FROM {} AS t{sample}", reference(column), whole(table)));
     conditions(&mut text, [filter.as_deref()]);
     let Text { sql, parameters, arguments, .. } = text;
-    let described =
-        Described { parameters, columns: vec![announced(column)], query: Wrapped::ours(sql), places: false };
+    let described = Described {
+        parameters,
+        columns: announced(&[column], Composites::Text, None),
+        query: Wrapped::ours(sql),
+        places: false,
+    };
     Ok(Rendered { described, arguments, keyset: None })
 }
 
@@ -131,9 +144,7 @@ pub(crate) fn key(table: &Table, name: &str) -> Result<Key, Error> {
             let short = &column.type_name.short;
             invalid("partition_by", format!("column {name:?} has type {short}, which has no order"))
         };
-        operator
-            .map(|operator| format!("OPERATOR({}.{})", quoted(&operator.schema), operator.symbol))
-            .ok_or_else(unordered)
+        operator.map(Operator::written).ok_or_else(unordered)
     };
     Ok(Key {
         reference: reference(column),

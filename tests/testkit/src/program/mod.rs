@@ -221,6 +221,29 @@ impl Program {
         std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("the process runs").count()
     }
 
+    /// Whether one of its sockets has this port on its side (IPv4).
+    ///
+    /// # Panics
+    ///
+    /// If the process has ended.
+    #[must_use]
+    pub fn owns_port(&self, port: u16) -> bool {
+        let id = self.child.id();
+        let table = std::fs::read_to_string(format!("/proc/{id}/net/tcp")).expect("the process runs");
+        // Local address, and nine columns on the socket's inode.
+        let of_port = table.lines().filter_map(|line| {
+            let columns: Vec<_> = line.split_whitespace().collect();
+            let ours = columns.get(1)?.ends_with(&format!(":{port:04X}"));
+            columns.get(9).filter(|_| ours).map(|inode| format!("socket:[{inode}]"))
+        });
+        let sockets: Vec<_> = of_port.collect();
+        let mut files = std::fs::read_dir(format!("/proc/{id}/fd")).expect("the process runs").flatten();
+        files.any(|file| {
+            let target = std::fs::read_link(file.path()).unwrap_or_default();
+            sockets.iter().any(|socket| target.as_os_str() == socket.as_str())
+        })
+    }
+
     fn status_bytes(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the process runs");
         let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("the field is there");

@@ -1,0 +1,295 @@
+//! `rowstream export`: one snapshot of the database into the files of a directory.
+//!
+//! The way of an export: `args` become a `job`, which has a read session made; the session's partitions are the calls of
+//! a fan-out, each of which `part` writes into files; `journal` notes each file that is complete, and so the same command
+//! goes on after whatever has ended it; `manifest`, written last, makes the export complete. Rate, concurrency and retries
+//! are the fan-out's, and going on where a stream was cut is the stream's.
+
+mod args;
+mod job;
+mod journal;
+mod manifest;
+mod part;
+mod progress;
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures_util::StreamExt as _;
+use rowstream_client::{
+    Client, Code, Error, ReadSession, Reason, Renewal,
+    fanout::{Concurrency, RetryPolicy},
+    sink::Visible,
+};
+use tokio::sync::RwLock;
+
+pub(crate) use self::args::Export;
+use self::{
+    args::OnSnapshotLost,
+    job::Job,
+    journal::{Begun, Journal},
+    manifest::Manifest,
+    part::{Part, Shared},
+    progress::{Counts, Progress},
+};
+use super::{
+    failure::Failure,
+    interrupt::{Interrupts, Signal},
+};
+
+/// How many partitions are read at once, if nobody says.
+const CONCURRENCY: usize = 8;
+/// How often the progress is shown anew.
+const TICK: Duration = Duration::from_millis(200);
+/// How often one run begins anew because a snapshot was lost.
+const RESTARTS: u32 = 3;
+
+/// How many connections an export has to each server.
+pub(crate) fn connections(export: &Export) -> usize {
+    export.at_once().min(CONCURRENCY)
+}
+
+impl Export {
+    fn at_once(&self) -> usize {
+        let most = usize::try_from(self.division.partitions).unwrap_or(usize::MAX);
+        self.limits.concurrency.map_or(CONCURRENCY, usize::from).min(most)
+    }
+}
+
+pub(crate) async fn run(
+    client: &Client,
+    deadline: Option<Duration>,
+    export: Export,
+    interrupts: &mut Interrupts,
+) -> Result<(), Failure> {
+    let at_once = export.at_once();
+    let job = Arc::new(Job::resolve(client, deadline, export)?);
+    let mut progress = Progress::new(job.limits.quiet);
+    let Some(journal) = Journal::open(&job.directory, &job.asked)? else {
+        progress.note(format_args!("{} is complete already", Visible(&job.directory.to_string_lossy())));
+        return Ok(());
+    };
+    let journal = Arc::new(Mutex::new(journal));
+    let mut running =
+        Running { client, job: &job, journal: &journal, progress: &mut progress, at_once, naming: Arc::default() };
+    let outcome = tokio::select! {
+        outcome = running.run() => outcome,
+        signal = interrupts.next() => Err(running.interrupted(signal)),
+    };
+    if outcome.is_err() {
+        // What was being written. What cannot be removed now is when the export goes on.
+        let _ = running.locked().sweep();
+    }
+    progress.clear();
+    outcome.map_err(|failure| failure.of_sql(job.sql.clone()))
+}
+
+/// Holds the files of a complete export against its manifest, and says what they are.
+pub(crate) fn verify(directory: &Path) -> Result<(), Failure> {
+    let totals = manifest::verify(directory)?;
+    let live = match totals.live {
+        0 => String::new(),
+        files => format!("; {files} of the files are not of the snapshot, which was lost"),
+    };
+    let (files, rows, bytes) = (totals.files, totals.rows, totals.bytes);
+    super::print(&format!("complete: {files} files, {rows} rows, {bytes} bytes, all as they were written{live}\n"))
+}
+
+/// An export under way.
+struct Running<'a> {
+    client: &'a Client,
+    job: &'a Arc<Job>,
+    journal: &'a Arc<Mutex<Journal>>,
+    progress: &'a mut Progress,
+    at_once: usize,
+    naming: Arc<RwLock<()>>,
+}
+
+impl Running<'_> {
+    async fn run(&mut self) -> Result<(), Failure> {
+        let mut restarts = 0;
+        let mut renewed = self.session().await;
+        loop {
+            let error = match renewed {
+                Ok(kept) => match self.read(kept.is_none()).await {
+                    Err(Failure::Call { error, .. }) if is_lost(&error) => error,
+                    Ok(counts) => return self.complete(kept.as_ref(), &counts).await,
+                    Err(failure) => return Err(failure),
+                },
+                Err(Failure::Call { error, .. }) if is_lost(&error) => error,
+                Err(failure) => return Err(failure),
+            };
+            // Files of readings that were given up have their names by then, or never get them.
+            drop(self.naming.write().await);
+            let unknown = matches!(&error, Error::Status(status) if status.reason() == Some(Reason::InvalidToken));
+            renewed = match self.job.limits.on_snapshot_lost {
+                OnSnapshotLost::Restart if restarts < RESTARTS => {
+                    restarts += 1;
+                    let told = "the snapshot is gone: everything is exported from a new one";
+                    self.progress.note(format_args!("{told} ({})", Visible(&error.to_string())));
+                    self.begin().await.map(Some)
+                }
+                // A partition that the server does not know cannot be read at any state; nor can one by a server that
+                // asks for its snapshot all the same, because it is of an earlier version.
+                OnSnapshotLost::ContinueLive if !unknown && !self.locked().is_live() => {
+                    let told = "the snapshot is gone: what is not complete is read at the present state";
+                    self.progress.note(format_args!("{told} ({})", Visible(&error.to_string())));
+                    self.noted(Journal::go_live).await.map(|()| None)
+                }
+                _ => return Err(Failure::SnapshotLost { error, directory: self.job.directory.clone() }),
+            };
+        }
+    }
+
+    /// The journal's session, kept alive; a new one, if there is none. Nothing, if the export goes on without.
+    async fn session(&self) -> Result<Option<Kept>, Failure> {
+        let (session, live) = {
+            let journal = self.locked();
+            (journal.begun().map(|begun| begun.session.clone()), journal.is_live())
+        };
+        match session {
+            None => self.begin().await.map(Some),
+            Some(_) if live => Ok(None),
+            Some(id) => {
+                let renewal = self.client.keep_read_session(&id, self.job.limits.time_to_live).await?;
+                self.progress.note(format_args!("goes on in the same snapshot: {}", self.reached()));
+                Ok(Some(Kept { id, _alive: Alive::Renewal(renewal) }))
+            }
+        }
+    }
+
+    /// A new session, and with it a new journal.
+    async fn begin(&self) -> Result<Kept, Failure> {
+        let session = self.job.session(self.client).create().await?;
+        let begun = Begun::new(&self.job.asked, &session);
+        self.noted(move |journal| journal.begin(begun)).await?;
+        Ok(Kept { id: session.id().to_owned(), _alive: Alive::Session(session) })
+    }
+
+    /// Reads what is not complete.
+    async fn read(&mut self, live: bool) -> Result<Arc<Counts>, Failure> {
+        let (shared, missing) = {
+            let journal = self.locked();
+            let partitions = journal.begun().map(|begun| begun.partitions.clone()).unwrap_or_default();
+            let counts = Arc::new(Counts::new(&partitions));
+            let missing: Vec<usize> = (0..partitions.len()).filter(|index| !journal.is_whole(index + 1)).collect();
+            for file in journal.files() {
+                if journal.is_whole(file.partition) {
+                    counts.done_before(file.partition - 1, file.rows);
+                }
+            }
+            let (client, job, journal) = (self.client.clone(), self.job.clone(), self.journal.clone());
+            let naming = self.naming.clone();
+            (Arc::new(Shared { client, job, journal, partitions, live, counts, naming }), missing)
+        };
+        let calls = missing.into_iter().map(|index| Part { shared: shared.clone(), index });
+        let mut fanout = self.client.fanout().concurrency(Concurrency::fixed(self.at_once)).retry(self.policy());
+        if let Some(rate) = self.job.limits.rate {
+            fanout = fanout.rate(rate);
+        }
+        let mut outcomes = fanout.stream(calls);
+        let mut ticks = tokio::time::interval(TICK);
+        loop {
+            tokio::select! {
+                outcome = outcomes.next() => match outcome {
+                    None => return Ok(shared.counts.clone()),
+                    Some(outcome) => outcome.result.map_err(Failure::from).flatten()?,
+                },
+                _ = ticks.tick() => self.progress.update(&shared.counts),
+            }
+        }
+    }
+
+    fn policy(&self) -> RetryPolicy {
+        RetryPolicy::default()
+            .max_retries(self.job.limits.retries)
+            .codes([Code::Unavailable, Code::Aborted, Code::ResourceExhausted, Code::DataLoss])
+            // Rows of a failed attempt are in no file that counts.
+            .after_rows(true)
+    }
+
+    /// Writes the manifest, and lets go of the snapshot.
+    async fn complete(&self, kept: Option<&Kept>, counts: &Counts) -> Result<(), Failure> {
+        let manifest = Manifest::new(&self.locked());
+        let Some(manifest) = manifest else {
+            return Err(Failure::export(&self.job.directory, "its journal has no session"));
+        };
+        manifest.write(&self.job.directory).await?;
+        self.noted(|journal| journal.remove()).await?;
+        if let Some(Kept { id, .. }) = kept {
+            // The export is complete; a session that stays expires by itself.
+            let _ = self.client.delete_read_session(id).await;
+        }
+        self.progress.clear();
+        if manifest.is_truncated() {
+            self.progress.note("a limit on the server cut the result: more rows exist");
+        }
+        self.progress.summary(manifest.totals(), counts);
+        Ok(())
+    }
+
+    /// What is complete stays, and so does the snapshot for a while.
+    fn interrupted(&self, signal: Signal) -> Failure {
+        self.progress.clear();
+        let reached = self.reached();
+        let kept = humantime::format_duration(self.job.limits.time_to_live);
+        if self.locked().begun().is_some() {
+            self.progress
+                .note(format_args!("{reached}; the same command goes on, within {kept} from the same snapshot"));
+        }
+        Failure::Interrupted { signal, rows: None }
+    }
+
+    /// How far the export has come.
+    fn reached(&self) -> String {
+        let journal = self.locked();
+        let (whole, all) = (journal.whole(), journal.begun().map_or(0, |begun| begun.partitions.len()));
+        format!("{whole} of {all} partitions are complete, {} files stay", journal.files().len())
+    }
+
+    fn locked(&self) -> std::sync::MutexGuard<'_, Journal> {
+        self.journal.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    async fn noted(
+        &self,
+        work: impl FnOnce(&mut Journal) -> std::io::Result<()> + Send + 'static,
+    ) -> Result<(), Failure> {
+        part::noted(&self.job.directory, self.journal, work).await
+    }
+}
+
+/// A session that lives as long as this.
+struct Kept {
+    id: String,
+    _alive: Alive,
+}
+
+#[allow(dead_code)] // held, and never looked at
+enum Alive {
+    Session(ReadSession),
+    Renewal(Renewal),
+}
+
+/// Whether a snapshot is gone. A server that does not know the session at all has lost its keys, or is another one.
+fn is_lost(error: &Error) -> bool {
+    let Error::Status(status) = error else { return false };
+    matches!(status.reason(), Some(Reason::SnapshotLost | Reason::SessionExpired | Reason::InvalidToken))
+}
+
+/// Tokens as text.
+mod encoded {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    use serde::{Deserialize, Deserializer, Serialize as _, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        STANDARD.encode(bytes).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        STANDARD.decode(String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}

@@ -1,0 +1,255 @@
+//! One partition into its files: the work of a call of the fan-out.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use rowstream_client::{Client, Code, Error, Reason, ResumeToken, fanout::FanoutCall};
+use tokio::{
+    sync::RwLock,
+    task::{JoinSet, spawn_blocking},
+};
+
+use super::{
+    job::Job,
+    journal::{Journal, Partition, Place},
+    manifest::{self, FileEntry},
+    progress::Counts,
+};
+use crate::cli::{
+    failure::Failure,
+    formats::Format,
+    target::{Arrow, Parquet, Reading, Target, Text},
+};
+
+/// What the reads of all partitions have in common.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) client: Client,
+    pub(super) job: Arc<Job>,
+    pub(super) journal: Arc<Mutex<Journal>>,
+    pub(super) partitions: Vec<Partition>,
+    /// Whether they are read at the database's present state.
+    pub(super) live: bool,
+    pub(super) counts: Arc<Counts>,
+    /// Held for reading while a file gets its name and is noted, which nothing interrupts.
+    pub(super) naming: Arc<RwLock<()>>,
+}
+
+/// A partition to be read.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) shared: Arc<Shared>,
+    /// From 0.
+    pub(super) index: usize,
+}
+
+impl FanoutCall for Part {
+    /// A failure that no further attempt can mend is none of the call.
+    type Output = Result<(), Failure>;
+
+    /// Each on a task of its own, so that several are decoded and formatted at once. The client that is given is bound
+    /// to one attempt; the export's own goes on by itself where a stream is cut.
+    async fn attempt(&self, _: Client) -> Result<Self::Output, Error> {
+        let (shared, index) = (self.shared.clone(), self.index);
+        // Ends the task with this future.
+        let mut task = JoinSet::new();
+        task.spawn(async move { shared.export(index).await });
+        match task.join_next().await {
+            Some(Ok(Ok(()))) => Ok(Ok(())),
+            Some(Ok(Err(Failure::Call { error, .. }))) if may_pass(&error) => Err(error),
+            Some(Ok(Err(failure))) => Ok(Err(failure)),
+            Some(Err(panicked)) => Ok(Err(Failure::Start(panicked.into()))),
+            None => Ok(Err(Failure::Start(io::Error::other("a task that has not run")))),
+        }
+    }
+}
+
+/// Whether another attempt may do better. The policy says the codes.
+fn may_pass(error: &Error) -> bool {
+    let Error::Status(status) = error else { return true };
+    !matches!(status.reason(), Some(Reason::SnapshotLost | Reason::SchemaChanged | Reason::RowTooLarge))
+}
+
+/// A file that is being written.
+struct Open<T> {
+    target: T,
+    name: String,
+    path: PathBuf,
+    /// Rows of the partition before it.
+    before: u64,
+}
+
+impl Shared {
+    async fn export(self: Arc<Self>, index: usize) -> Result<(), Failure> {
+        match self.job.asked.format {
+            Format::Csv | Format::Jsonl | Format::Table => self.export_as::<Text>(index).await,
+            Format::Arrow => self.export_as::<Arrow>(index).await,
+            Format::Parquet => self.export_as::<Parquet>(index).await,
+        }
+    }
+
+    async fn export_as<T: Target>(self: Arc<Self>, index: usize) -> Result<(), Failure> {
+        let Place { mut files, rows, token } = self.noted(move |journal| journal.place(index + 1)).await?;
+        self.counts.begun(index, rows);
+        let mut stream = Stream::<T::Reading>::open(&self, index, rows, token).await?;
+        let mut open: Option<Open<T>> = None;
+        loop {
+            let before = stream.rows();
+            let Some(item) = stream.next(&self, index).await? else { break };
+            if open.is_none() {
+                files += 1;
+                open = Some(self.begin(&stream.reading, index, files, before).await?);
+            }
+            let Some(file) = &mut open else { continue };
+            if !file.target.write(item).await? {
+                break;
+            }
+            self.counts.received(index, stream.rows(), stream.bytes());
+            if file.target.file_size() >= self.job.asked.file_size
+                && let Some(file) = open.take()
+            {
+                let token = stream.reading.resume_token().cloned();
+                self.complete(file, index, stream.rows(), token).await?;
+            }
+        }
+        // An empty partition has a file as well, which tells the columns.
+        if open.is_none() && files == 0 {
+            open = Some(self.begin(&stream.reading, index, 1, 0).await?);
+        }
+        if let Some(file) = open {
+            // If writing has failed, completing it says how.
+            self.complete(file, index, stream.rows(), None).await?;
+        }
+        let summary = stream.reading.summary();
+        let truncated = summary.ok_or(Error::Truncated { rows: stream.rows(), resume_token: None })?.truncated;
+        self.noted(move |journal| journal.whole_partition(index + 1, truncated)).await?;
+        self.counts.whole(index);
+        Ok(())
+    }
+
+    async fn begin<T: Target>(
+        &self,
+        reading: &T::Reading,
+        index: usize,
+        number: usize,
+        before: u64,
+    ) -> Result<Open<T>, Failure> {
+        let name = self.job.asked.file_name(index + 1, number);
+        let path = self.job.directory.join(&name);
+        let mut target = T::open(self.job.form(), Some(path.clone()))?;
+        // If it has failed, the next write says so.
+        target.begin(reading).await?;
+        Ok(Open { target, name, path, before })
+    }
+
+    /// Gives a file its name, and notes it; `rows` is how many of the partition there are by now. Once begun it is
+    /// done: a file of a reading that was given up must not get its name later, over one of the next.
+    async fn complete<T: Target>(
+        self: &Arc<Self>,
+        file: Open<T>,
+        index: usize,
+        rows: u64,
+        token: Option<ResumeToken>,
+    ) -> Result<(), Failure> {
+        let (shared, naming) = (self.clone(), self.naming.clone().read_owned().await);
+        let named = tokio::spawn(async move {
+            let _naming = naming;
+            let Open { mut target, name, path, before } = file;
+            target.end().await;
+            target.finish().await?;
+            let directory = &shared.job.directory;
+            let summed = spawn_blocking(move || manifest::checksum(&path)).await.map_err(io::Error::other).flatten();
+            let (bytes, sha256) = summed.map_err(|source| failed(directory, source))?;
+            let rows = rows - before;
+            let entry = FileEntry { file: name, partition: index + 1, rows, bytes, sha256, live: shared.live };
+            shared.noted(move |journal| journal.file(entry, token.as_ref())).await
+        });
+        named.await.unwrap_or_else(|panicked| Err(Failure::Start(panicked.into())))
+    }
+
+    /// Reads a partition, from a boundary on.
+    async fn read<R: Reading>(&self, index: usize, from: Option<ResumeToken>) -> Result<R, Error> {
+        let mut read = self.client.read_partition(self.partitions[index].token());
+        read = read.arrow_options(self.job.arrow_options()).live(self.live);
+        if let Some(deadline) = self.job.deadline {
+            read = read.deadline(deadline);
+        }
+        if let Some(token) = from {
+            read = read.resume_from(token);
+        }
+        R::of_partition(&read).await
+    }
+
+    async fn noted<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Journal) -> io::Result<R> + Send + 'static,
+    ) -> Result<R, Failure> {
+        noted(&self.job.directory, &self.journal, work).await
+    }
+}
+
+/// Does something with the journal, which waits for the disk, where waiting is harmless.
+pub(super) async fn noted<R: Send + 'static>(
+    directory: &Path,
+    journal: &Arc<Mutex<Journal>>,
+    work: impl FnOnce(&mut Journal) -> io::Result<R> + Send + 'static,
+) -> Result<R, Failure> {
+    let journal = journal.clone();
+    let worked = spawn_blocking(move || work(&mut journal.lock().unwrap_or_else(PoisonError::into_inner)));
+    worked.await.map_err(io::Error::other).flatten().map_err(|source| failed(directory, source))
+}
+
+/// The stream of a partition, which goes on under a new deadline where the server's own has passed.
+struct Stream<R> {
+    reading: R,
+    /// Of the partition, before this reading.
+    rows: u64,
+    /// Since the export goes on.
+    bytes: u64,
+    /// Whether this reading has brought something.
+    progressed: bool,
+}
+
+impl<R: Reading> Stream<R> {
+    async fn open(shared: &Shared, index: usize, rows: u64, token: Option<ResumeToken>) -> Result<Self, Failure> {
+        Ok(Self { reading: shared.read(index, token).await?, rows, bytes: 0, progressed: false })
+    }
+
+    async fn next(&mut self, shared: &Shared, index: usize) -> Result<Option<R::Item>, Failure> {
+        loop {
+            let error = match self.reading.next().await {
+                Ok(item) => {
+                    self.progressed = true;
+                    return Ok(item);
+                }
+                Err(error) => error,
+            };
+            let own = shared.job.deadline.is_some() || error.code() != Code::DeadlineExceeded;
+            let token = error.resume_token().filter(|_| !own && self.progressed).cloned();
+            let Some(token) = token else { return Err(error.into()) };
+            let (rows, bytes) = (self.rows(), self.bytes());
+            let reading: R = shared.read(index, Some(token)).await?;
+            if reading.header().columns != self.reading.header().columns {
+                let told = "a partition goes on with other columns than it began with";
+                return Err(Failure::export(&shared.job.directory, told));
+            }
+            *self = Self { reading, rows, bytes, progressed: false };
+        }
+    }
+
+    /// Rows of the partition by now.
+    fn rows(&self) -> u64 {
+        self.rows + self.reading.rows_received()
+    }
+
+    fn bytes(&self) -> u64 {
+        self.bytes + self.reading.bytes_received()
+    }
+}
+
+fn failed(path: &Path, source: io::Error) -> Failure {
+    Failure::output(Some(path.to_owned()), source)
+}

@@ -1,0 +1,304 @@
+//! `rowstream export`, against the fake server: partition 2 of query `q` is scripted as `q#2`.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+use rowstream_client::{
+    Code, Reason,
+    testing::{Answer, FakeServer},
+};
+
+use crate::{entries, fake::Fake, program, run, signal, text};
+
+const COLUMNS: [(&str, &str); 2] = [("id", "int8"), ("name", "text")];
+
+fn answer(id: i64) -> Answer {
+    Answer::rows(COLUMNS, [(id, "a"), (id + 100, "b\n\"c\"")])
+}
+
+fn script(server: &FakeServer) {
+    server.on("q#1", answer(1)).on("q#2", answer(2));
+}
+
+/// So many rows that a partition has several files of a mebibyte.
+fn large() -> Answer {
+    Answer::rows(COLUMNS, (0..30_000).map(|id| (id, "x".repeat(100)))).batch_rows(500)
+}
+
+fn lost() -> Answer {
+    Answer::error(Code::Aborted, Reason::SnapshotLost).message("the snapshot is gone")
+}
+
+fn export(fake: &Fake, directory: &Path, more: &[&str]) -> Output {
+    let arguments = ["export", "--query", "q", "--partitions", "2", "-o", directory.to_str().unwrap()];
+    run(&fake.endpoint, &[&arguments, more].concat())
+}
+
+/// Runs an export, and expects this exit code, with this somewhere on stderr.
+fn expect(fake: &Fake, directory: &Path, more: &[&str], code: i32, told: &str) {
+    let output = export(fake, directory, more);
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{more:?}: {stderr}");
+    assert!(stderr.contains(told), "{more:?}: {stderr}");
+}
+
+fn verify(fake: &Fake, directory: &Path, code: i32, told: &str) {
+    let output = run(&fake.endpoint, &["export", "--verify", directory.to_str().unwrap()]);
+    let shown = [text(&output.stdout), text(&output.stderr)].concat();
+    assert_eq!(output.status.code(), Some(code), "{shown}");
+    assert!(shown.contains(told), "{shown}");
+}
+
+fn manifest(directory: &Path) -> serde_json::Value {
+    serde_json::from_slice(&fs::read(directory.join("manifest.json")).unwrap()).unwrap()
+}
+
+fn sorted(directory: &Path) -> Vec<String> {
+    let mut names = entries(directory);
+    names.sort();
+    names
+}
+
+#[test]
+fn an_export_is_complete_in_every_format_and_what_is_changed_later_is_found() {
+    let (fake, directory) = (Fake::start(), tempfile::tempdir().unwrap());
+    script(&fake.server);
+    for (format, compress, extension) in [
+        ("csv", "none", "csv"),
+        ("csv", "zstd", "csv.zst"),
+        ("jsonl", "gzip", "jsonl.gz"),
+        ("jsonl", "none", "jsonl"),
+        ("arrow", "none", "arrow"),
+        ("parquet", "none", "parquet"),
+    ] {
+        let directory = directory.path().join(extension);
+        let more = ["--format", format, "--compress", compress];
+        expect(&fake, &directory, &more, 0, "4 rows");
+        let names =
+            ["manifest.json".to_owned(), format!("part-0001-0001.{extension}"), format!("part-0002-0001.{extension}")];
+        assert_eq!(sorted(&directory), names);
+        verify(&fake, &directory, 0, "complete: 2 files, 4 rows");
+        expect(&fake, &directory, &more, 0, "is complete already");
+        expect(
+            &fake,
+            &directory,
+            &["--format", format, "--compress", compress, "-p", "a=1"],
+            65,
+            "--param was not given",
+        );
+
+        let file = directory.join(&names[2]);
+        let whole = fs::read(&file).unwrap();
+        let mut bytes = whole.clone();
+        bytes[3] ^= 1;
+        fs::write(&file, bytes).unwrap();
+        verify(&fake, &directory, 65, "the checksum differs");
+        fs::write(&file, &whole[1..]).unwrap();
+        verify(&fake, &directory, 65, "bytes, and");
+        fs::remove_file(&file).unwrap();
+        verify(&fake, &directory, 65, "No such file");
+        fs::write(&file, &whole).unwrap();
+        fs::write(directory.join("part-0003-0001.csv"), "").unwrap();
+        verify(&fake, &directory, 65, "not of this export");
+    }
+    let csv = fs::read_to_string(directory.path().join("csv/part-0001-0001.csv")).unwrap();
+    assert_eq!(csv, "id,name\n1,a\n101,\"b\n\"\"c\"\"\"\n");
+}
+
+#[test]
+fn a_manifest_that_counts_other_rows_than_there_are_is_found() {
+    let (fake, directory) = (Fake::start(), tempfile::tempdir().unwrap());
+    script(&fake.server);
+    for format in ["csv", "jsonl", "arrow", "parquet"] {
+        let directory = directory.path().join(format);
+        expect(&fake, &directory, &["--format", format], 0, "");
+        let path = directory.join("manifest.json");
+        let honest = fs::read_to_string(&path).unwrap();
+        fs::write(&path, honest.replace("\"rows\": 2", "\"rows\": 3").replace("\"rows\": 4", "\"rows\": 6")).unwrap();
+        verify(&fake, &directory, 65, "2 rows, and 3 were written");
+        fs::write(&path, honest.replace("\"rows\": 4", "\"rows\": 5")).unwrap();
+        verify(&fake, &directory, 65, "totals");
+    }
+}
+
+#[test]
+fn an_export_that_failed_midway_goes_on_and_keeps_what_is_complete() {
+    let (fake, directory) = (Fake::start(), tempfile::tempdir().unwrap());
+    let directory = directory.path();
+    script(&fake.server);
+    fake.server.on("q#2", answer(2).batch_rows(1).error_after(1, Code::Internal, None).message("boom"));
+    expect(&fake, directory, &["--format", "csv", "--concurrency", "1"], 70, "boom");
+    assert_eq!(sorted(directory), ["export.journal", "part-0001-0001.csv"]);
+    verify(&fake, directory, 65, "the export is not complete");
+    expect(&fake, directory, &["--format", "jsonl"], 65, "--format was \"csv\" and is now \"jsonl\"");
+    script(&fake.server);
+    let calls = fake.server.calls().len();
+    expect(&fake, directory, &["--format", "csv"], 0, "1 of 2 partitions are complete");
+    let again = fake.server.calls().split_off(calls);
+    assert!(again.iter().all(|call| call.request.query != "q#1"), "what is complete is not read again");
+    verify(&fake, directory, 0, "complete: 2 files, 4 rows");
+}
+
+#[test]
+fn a_partition_that_cannot_be_resumed_is_read_again_as_a_whole() {
+    let (fake, directory) = (Fake::start(), tempfile::tempdir().unwrap());
+    let directory = directory.path();
+    fake.server.on("q#1", large()).on("q#2", large().error_after(50, Code::Internal, None));
+    let more = ["--format", "csv", "--file-size", "1MiB"];
+    expect(&fake, directory, &[&more[..], &["--concurrency", "1"]].concat(), 70, "");
+    let cut: Vec<_> = sorted(directory).into_iter().filter(|name| name.starts_with("part-0002")).collect();
+    assert!(!cut.is_empty(), "a file was complete");
+    fake.server.on("q#2", large());
+    expect(&fake, directory, &more, 0, "60,000 rows");
+    verify(&fake, directory, 0, "60000 rows");
+    assert!(manifest(directory)["files"].as_array().unwrap().len() > 4);
+}
+
+#[test]
+fn a_failure_that_may_pass_is_tried_again() {
+    let (fake, directory) = (Fake::start(), tempfile::tempdir().unwrap());
+    script(&fake.server);
+    let tries = std::sync::atomic::AtomicU32::new(0);
+    fake.server.on_request("q#2", move |_| match tries.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+        0 => Answer::error(Code::Unavailable, Reason::DatabaseUnavailable),
+        1 => answer(2).batch_rows(1).error_after(1, Code::Unavailable, None),
+        _ => answer(2),
+    });
+    expect(&fake, directory.path(), &["--format", "csv"], 0, "4 rows");
+    verify(&fake, directory.path(), 0, "4 rows");
+}
+
+#[test]
+fn ctrl_c_leaves_complete_files_only_and_the_same_command_goes_on() {
+    let (fake, directory) = (Fake::start(), tempfile::tempdir().unwrap());
+    let directory = directory.path();
+    fake.server.on("q#1", answer(1)).on("q#2", answer(2).batch_rows(1).hang_after(1));
+    let arguments =
+        ["export", "--query", "q", "--partitions", "2", "-f", "csv", "-c", "1", "-o", directory.to_str().unwrap()];
+    let child = program(&fake.endpoint, &arguments).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    fake.wait_until_sent("q#2", 1);
+    // Another one is kept away meanwhile.
+    expect(&fake, directory, &["-f", "csv"], 75, "another process exports into");
+    signal(&child, "-INT");
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(130));
+    assert!(text(&ended.stderr).contains("1 of 2 partitions are complete, 1 files stay"), "{}", text(&ended.stderr));
+    assert_eq!(sorted(directory), ["export.journal", "part-0001-0001.csv"]);
+    fake.wait_until_idle();
+    script(&fake.server);
+    expect(&fake, directory, &["-f", "csv", "-c", "1"], 0, "goes on in the same snapshot");
+    verify(&fake, directory, 0, "4 rows");
+}
+
+#[test]
+fn a_lost_snapshot_ends_an_export_or_begins_it_anew_or_is_given_up_as_was_said() {
+    let (fake, directory) = (Fake::start(), tempfile::tempdir().unwrap());
+    let directory = directory.path();
+    fake.server.on("q#1", answer(1)).on("q#2", lost()).on("q#2 live", answer(2));
+    let csv = ["--format", "csv", "--concurrency", "1"];
+    expect(&fake, directory, &csv, 75, "--on-snapshot-lost restart begins anew");
+    assert_eq!(sorted(directory), ["export.journal", "part-0001-0001.csv"]);
+
+    let live = [&csv[..], &["--on-snapshot-lost", "continue-live"]].concat();
+    let calls = fake.server.calls().len();
+    expect(&fake, directory, &live, 0, "is read at the present state");
+    let read: Vec<_> = fake.server.calls().split_off(calls).into_iter().map(|call| call.request.query).collect();
+    assert_eq!(read, ["q#2", "q#2 live"], "what is complete stays");
+    verify(&fake, directory, 0, "1 of the files are not of the snapshot");
+    let files = &manifest(directory)["files"];
+    assert_eq!((&files[0]["live"], &files[1]["live"]), (&serde_json::Value::Null, &true.into()));
+
+    let other = directory.join("restart");
+    let first = std::sync::atomic::AtomicBool::new(true);
+    fake.server.on_request("q#2", move |_| {
+        if first.swap(false, std::sync::atomic::Ordering::Relaxed) { lost() } else { answer(2) }
+    });
+    let calls = fake.server.calls().len();
+    expect(&fake, &other, &[&csv[..], &["--on-snapshot-lost", "restart"]].concat(), 0, "from a new one");
+    let read: Vec<_> = fake.server.calls().split_off(calls).into_iter().map(|call| call.request.query).collect();
+    assert_eq!(read, ["q#1", "q#2", "q#1", "q#2"], "everything is exported anew");
+    verify(&fake, &other, 0, "complete: 2 files, 4 rows, ");
+}
+
+#[test]
+fn a_snapshot_that_is_lost_again_and_again_ends_an_export() {
+    let (fake, directory) = (Fake::start(), tempfile::tempdir().unwrap());
+    fake.server.on("q#1", answer(1)).on("q#2", lost());
+    expect(
+        &fake,
+        directory.path(),
+        &["-f", "csv", "--on-snapshot-lost", "restart"],
+        75,
+        "the snapshot of the export is gone",
+    );
+    let other = directory.path().join("live");
+    fake.server.on("q#1 live", lost()).on("q#2 live", lost());
+    let live = ["-f", "csv", "--on-snapshot-lost", "continue-live"];
+    expect(&fake, &other, &live, 75, "the snapshot of the export is gone");
+    expect(&fake, &other, &live, 75, "the snapshot of the export is gone");
+}
+
+#[test]
+fn a_full_disk_costs_the_file_that_was_being_written_and_no_other() {
+    let (fake, directory) = (Fake::start(), tempfile::tempdir().unwrap());
+    let small = directory.path().join("small");
+    fs::create_dir(&small).unwrap();
+    fake.server.on("q#1", answer(1)).on("q#2", large());
+    // A disk of its own, seen by this shell alone.
+    let script = "mount -t tmpfs -o size=2m none \"$1\" || exit 99
+        \"$2\" export --query q --partitions 2 -c 1 -f csv -o \"$1/out\"; code=$?
+        ls -A \"$1/out\"
+        mount -o remount,size=64m \"$1\"
+        \"$2\" export --query q --partitions 2 -c 1 -f csv -o \"$1/out\" || exit 98
+        \"$2\" export --verify \"$1/out\" || exit 97
+        exit $code";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--map-root-user", "sh", "-c", script, "sh", small.to_str().unwrap()]);
+    let output =
+        command.arg(env!("CARGO_BIN_EXE_rowstream")).env("ROWSTREAM_ENDPOINT", &fake.endpoint).output().unwrap();
+    if matches!(output.status.code(), Some(99 | 1)) && text(&output.stdout).is_empty() {
+        eprintln!("not run: no file system can be mounted here: {}", text(&output.stderr));
+        return;
+    }
+    assert_eq!(output.status.code(), Some(74), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("No space left on device"), "{}", text(&output.stderr));
+    let stdout = text(&output.stdout);
+    assert!(stdout.starts_with("export.journal\npart-0001-0001.csv\ncomplete: 2 files, 30002 rows"), "{stdout}");
+}
+
+#[test]
+fn an_empty_partition_has_a_file_with_the_columns() {
+    let (fake, directory) = (Fake::start(), tempfile::tempdir().unwrap());
+    let empty = Answer::rows(COLUMNS, Vec::<(i64, &str)>::new());
+    fake.server.on("q#1", empty.clone()).on("q#2", empty);
+    for format in ["csv", "parquet", "arrow", "jsonl"] {
+        let directory = directory.path().join(format);
+        expect(&fake, &directory, &["-f", format], 0, "0 rows");
+        verify(&fake, &directory, 0, "complete: 2 files, 0 rows");
+    }
+    assert_eq!(fs::read_to_string(directory.path().join("csv/part-0002-0001.csv")).unwrap(), "id,name\n");
+}
+
+#[test]
+fn what_makes_no_sense_is_told_before_anything_is_sent_or_written() {
+    let (fake, directory) = (Fake::start(), tempfile::tempdir().unwrap());
+    let out = directory.path().join("out");
+    for (more, told) in [
+        (&["-f", "table"][..], "--format table is for people"),
+        (&["-f", "parquet", "--compress", "zstd"], "--compress has no meaning for --format parquet"),
+        (&["-f", "csv", "--arrays-as-text"], "--arrays-as-text has no meaning for --format csv"),
+        (&["--partition-strategy", "ctid", "--on-snapshot-lost", "continue-live"], "use key-range"),
+        (&["-p", "novalue"], "-p name=value"),
+    ] {
+        expect(&fake, &out, more, 64, told);
+    }
+    assert!(!out.exists() && fake.server.calls().is_empty());
+    verify(&fake, directory.path(), 65, "there is no manifest.json");
+    fs::create_dir(&out).unwrap();
+    fs::write(out.join("part-0001-0001.csv"), "someone's").unwrap();
+    expect(&fake, &out, &[], 65, "neither its journal nor its manifest");
+    assert_eq!(fs::read_to_string(out.join("part-0001-0001.csv")).unwrap(), "someone's");
+}
