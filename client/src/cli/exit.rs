@@ -46,7 +46,7 @@ pub(crate) fn code(failure: &Failure) -> u8 {
         | Failure::Export { .. }
         | Failure::Checkpoint(Refused::Unfit { .. }) => 65,
         Failure::ExportBusy(_) | Failure::SnapshotLost { .. } | Failure::Checkpoint(Refused::Busy(_)) => 75,
-        Failure::TotalDeadline => 124,
+        Failure::TotalDeadline | Failure::PartitionTooLong { .. } => 124,
         Failure::Input(_)
         | Failure::Params { .. }
         | Failure::Output { .. }

@@ -34,8 +34,11 @@ pub(crate) enum Failure {
     Export { directory: PathBuf, problems: Vec<String> },
     /// Another process exports into that directory.
     ExportBusy(PathBuf),
-    /// The snapshot of an export is gone before the export is complete.
-    SnapshotLost { error: Error, directory: PathBuf },
+    /// The snapshot of an export is gone before the export is complete: as a call has told, or the journal; and whether
+    /// what is missing can be read without it.
+    SnapshotLost { error: Option<Error>, directory: PathBuf, can_go_live: bool },
+    /// The server's own limit has ended the read of a partition, from 1, that cannot go on where it was.
+    PartitionTooLong { error: Error, partition: usize },
     /// Calls of a fan-out failed, or in mode `first` all of them; the others did not.
     CallsFailed { failed: u64, all: u64 },
     /// A file that is to be compared is no report of a load.

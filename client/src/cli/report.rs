@@ -33,14 +33,23 @@ pub(crate) fn write(failure: &Failure, out: &mut impl Write) -> io::Result<()> {
         Failure::ExportBusy(directory) => {
             writeln!(out, "rowstream: another process exports into {}", shown(directory))
         }
-        Failure::SnapshotLost { error, directory } => {
-            let told = "the snapshot of the export is gone before it was complete";
-            writeln!(out, "rowstream: {told}: {}", Visible(&error.to_string()))?;
+        Failure::SnapshotLost { error, directory, can_go_live } => {
+            let told = error.as_ref().map(|error| format!(": {}", Visible(&error.to_string()))).unwrap_or_default();
+            writeln!(out, "rowstream: the snapshot of the export is gone before it was complete{told}")?;
+            let live = "; continue-live reads what is missing at the present state";
             writeln!(
                 out,
-                "hint: the files in {} stay; --on-snapshot-lost restart begins anew, and continue-live reads what is \
-                 missing at the present state",
-                shown(directory)
+                "hint: the files in {} stay; --on-snapshot-lost restart begins anew{}",
+                shown(directory),
+                if *can_go_live { live } else { "" }
+            )
+        }
+        Failure::PartitionTooLong { error, partition } => {
+            writeln!(out, "rowstream: partition {partition}: {}", Visible(&error.to_string()))?;
+            writeln!(
+                out,
+                "hint: it cannot go on where it was, and took longer than the server lets any call take \
+                 (--max-deadline): export more and smaller partitions, or ones that can be resumed"
             )
         }
         Failure::CallsFailed { all: 0, .. } => writeln!(out, "rowstream: there was no input to run a call for"),

@@ -5,7 +5,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bytes::Bytes;
 use rowstream_client::{
     ArrowIpcStream, Call, Error, Header, ReadPartition, RecordBatchStream, ResumeToken, RowBatch, RowStream, Summary,
     sink::{ArrowSink, CsvSink, FileCompression, JsonLinesSink, Output, ParquetOutput, Sink, TableSink},
@@ -81,7 +80,7 @@ macro_rules! reading {
 }
 
 reading!(RowStream, RowBatch, stream, next_batch);
-reading!(ArrowIpcStream, Bytes, arrow_ipc, next_message);
+reading!(ArrowIpcStream, bytes::Bytes, arrow_ipc, next_message);
 reading!(RecordBatchStream, arrow_array::RecordBatch, record_batches, next_batch);
 
 /// An output that takes such a stream. What has failed in writing is told by `finish`; `begin`, `write` and `end`
@@ -104,12 +103,34 @@ pub(crate) trait Target: Sized + Send + 'static {
     fn abandon(self);
 }
 
-/// Rows as text.
-pub(crate) struct Text {
-    sink: Box<dyn Sink + Sync>,
+/// Bytes on their way into a file.
+struct Bytes {
     output: Output,
     path: Option<PathBuf>,
     buffer: Vec<u8>,
+}
+
+impl Bytes {
+    fn open(path: Option<PathBuf>, compression: FileCompression) -> Result<Self, Failure> {
+        let (output, path) = opened(path, |path| Output::compressed_file(path, compression), Output::stdout)?;
+        Ok(Self { output, path, buffer: Vec::new() })
+    }
+
+    /// Hands over what has been put into the buffer.
+    async fn write(&mut self) -> bool {
+        self.output.write(&mut self.buffer).await
+    }
+
+    async fn finish(self) -> Result<(), Failure> {
+        let Self { output, path, .. } = self;
+        output.finish().await.map_err(|source| Failure::output(path, source))
+    }
+}
+
+/// Rows as text.
+pub(crate) struct Text {
+    sink: Box<dyn Sink + Sync>,
+    bytes: Bytes,
 }
 
 impl Target for Text {
@@ -121,45 +142,41 @@ impl Target for Text {
             Format::Jsonl => Box::new(JsonLinesSink::default()),
             Format::Table | Format::Arrow | Format::Parquet => Box::new(TableSink::default()),
         };
-        let (output, path) = opened(path, |path| Output::compressed_file(path, form.compression), Output::stdout)?;
-        Ok(Self { sink, output, path, buffer: Vec::new() })
+        Ok(Self { sink, bytes: Bytes::open(path, form.compression)? })
     }
 
     async fn begin(&mut self, reading: &RowStream) -> Result<bool, Failure> {
-        self.sink.begin(reading.columns(), &mut self.buffer);
+        self.sink.begin(reading.columns(), &mut self.bytes.buffer);
         Ok(true)
     }
 
     async fn write(&mut self, batch: RowBatch) -> Result<bool, Failure> {
-        self.sink.batch(&batch, &mut self.buffer).map_err(Error::from)?;
-        Ok(self.output.write(&mut self.buffer).await)
+        self.sink.batch(&batch, &mut self.bytes.buffer).map_err(Error::from)?;
+        Ok(self.bytes.write().await)
     }
 
     async fn end(&mut self) -> bool {
-        self.sink.end(&mut self.buffer);
-        self.output.write(&mut self.buffer).await
+        self.sink.end(&mut self.bytes.buffer);
+        self.bytes.write().await
     }
 
     fn file_size(&self) -> u64 {
-        self.output.file_size()
+        self.bytes.output.file_size()
     }
 
     async fn finish(self) -> Result<(), Failure> {
-        let Self { output, path, .. } = self;
-        output.finish().await.map_err(|source| Failure::output(path, source))
+        self.bytes.finish().await
     }
 
     fn abandon(self) {
-        self.output.abandon();
+        self.bytes.output.abandon();
     }
 }
 
 /// Arrow's messages as they come.
 pub(crate) struct Arrow {
     sink: ArrowSink,
-    output: Output,
-    path: Option<PathBuf>,
-    buffer: Vec<u8>,
+    bytes: Bytes,
 }
 
 impl Target for Arrow {
@@ -170,36 +187,34 @@ impl Target for Arrow {
             true => ArrowSink::file(),
             false => ArrowSink::stream(),
         };
-        let (output, path) = opened(path, Output::file, Output::stdout)?;
-        Ok(Self { sink, output, path, buffer: Vec::new() })
+        Ok(Self { sink, bytes: Bytes::open(path, FileCompression::None)? })
     }
 
     async fn begin(&mut self, reading: &ArrowIpcStream) -> Result<bool, Failure> {
-        self.sink.begin(reading.schema(), &mut self.buffer)?;
+        self.sink.begin(reading.schema(), &mut self.bytes.buffer)?;
         Ok(true)
     }
 
-    async fn write(&mut self, message: Bytes) -> Result<bool, Failure> {
-        self.sink.message(&message, &mut self.buffer)?;
-        Ok(self.output.write(&mut self.buffer).await)
+    async fn write(&mut self, message: bytes::Bytes) -> Result<bool, Failure> {
+        self.sink.message(&message, &mut self.bytes.buffer)?;
+        Ok(self.bytes.write().await)
     }
 
     async fn end(&mut self) -> bool {
-        self.sink.end(&mut self.buffer);
-        self.output.write(&mut self.buffer).await
+        self.sink.end(&mut self.bytes.buffer);
+        self.bytes.write().await
     }
 
     fn file_size(&self) -> u64 {
-        self.output.file_size()
+        self.bytes.output.file_size()
     }
 
     async fn finish(self) -> Result<(), Failure> {
-        let Self { output, path, .. } = self;
-        output.finish().await.map_err(|source| Failure::output(path, source))
+        self.bytes.finish().await
     }
 
     fn abandon(self) {
-        self.output.abandon();
+        self.bytes.output.abandon();
     }
 }
 

@@ -1,5 +1,5 @@
 //! Read sessions of the fake server: partition 2 of query `q` is answered as the query `q#2` is scripted, and as
-//! `q#2 live` where it is read at the present state.
+//! `q#2 live` where it is read at the present state. The strategy is the one that is asked for, else a hash.
 
 use std::pin::Pin;
 
@@ -35,7 +35,10 @@ impl ReadSessionService for Service {
         Ok(Response::new(CreateReadSessionResponse {
             session_id: query.clone(),
             partitions: (1..=message.partitions.max(1)).map(partition).collect(),
-            partition_strategy: PartitionStrategy::Hash.into(),
+            partition_strategy: match message.partition_strategy() {
+                PartitionStrategy::Unspecified => PartitionStrategy::Hash.into(),
+                asked => asked.into(),
+            },
             snapshot: Some(Snapshot { id: "fake".to_owned(), create_time: None }),
             ..CreateReadSessionResponse::default()
         }))

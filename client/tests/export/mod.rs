@@ -4,6 +4,7 @@ use std::{
     fs,
     path::Path,
     process::{Command, Output},
+    time::Duration,
 };
 
 use rowstream_client::{
@@ -13,6 +14,8 @@ use rowstream_client::{
 
 use crate::{entries, fake::Fake, program, run, signal, text};
 
+/// Partitions that can be read without their snapshot.
+const BY_ID: [&str; 4] = ["--partition-strategy", "hash", "--partition-by", "id"];
 const COLUMNS: [(&str, &str); 2] = [("id", "int8"), ("name", "text")];
 
 fn answer(id: i64) -> Answer {
@@ -37,12 +40,13 @@ fn export(fake: &Fake, directory: &Path, more: &[&str]) -> Output {
     run(&fake.endpoint, &[&arguments, more].concat())
 }
 
-/// Runs an export, and expects this exit code, with this somewhere on stderr.
-fn expect(fake: &Fake, directory: &Path, more: &[&str], code: i32, told: &str) {
+/// Runs an export, and expects this exit code, with this somewhere on stderr, which it answers.
+fn expect(fake: &Fake, directory: &Path, more: &[&str], code: i32, told: &str) -> String {
     let output = export(fake, directory, more);
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{more:?}: {stderr}");
     assert!(stderr.contains(told), "{more:?}: {stderr}");
+    stderr.to_owned()
 }
 
 fn verify(fake: &Fake, directory: &Path, code: i32, told: &str) {
@@ -198,8 +202,8 @@ fn a_lost_snapshot_ends_an_export_or_begins_it_anew_or_is_given_up_as_was_said()
     let (fake, directory) = (Fake::start(), tempfile::tempdir().unwrap());
     let directory = directory.path();
     fake.server.on("q#1", answer(1)).on("q#2", lost()).on("q#2 live", answer(2));
-    let csv = ["--format", "csv", "--concurrency", "1"];
-    expect(&fake, directory, &csv, 75, "--on-snapshot-lost restart begins anew");
+    let csv = [&["--format", "csv", "--concurrency", "1"][..], &BY_ID].concat();
+    expect(&fake, directory, &csv, 75, "restart begins anew; continue-live reads what is missing");
     assert_eq!(sorted(directory), ["export.journal", "part-0001-0001.csv"]);
 
     let live = [&csv[..], &["--on-snapshot-lost", "continue-live"]].concat();
@@ -236,9 +240,108 @@ fn a_snapshot_that_is_lost_again_and_again_ends_an_export() {
     );
     let other = directory.path().join("live");
     fake.server.on("q#1 live", lost()).on("q#2 live", lost());
-    let live = ["-f", "csv", "--on-snapshot-lost", "continue-live"];
-    expect(&fake, &other, &live, 75, "the snapshot of the export is gone");
-    expect(&fake, &other, &live, 75, "the snapshot of the export is gone");
+    let live = [&["-f", "csv", "--on-snapshot-lost", "continue-live"][..], &BY_ID].concat();
+    for _ in 0..2 {
+        let stderr = expect(&fake, &other, &live, 75, "restart begins anew");
+        assert!(!stderr.contains("continue-live reads"), "it has tried: {stderr}");
+    }
+}
+
+#[test]
+fn what_was_begun_live_goes_on_live_or_begins_anew_as_is_said_then() {
+    let (fake, directory) = (Fake::start(), tempfile::tempdir().unwrap());
+    let internal = || answer(2).batch_rows(1).error_after(1, Code::Internal, None).message("boom");
+    for (again, code, told) in [
+        ("fail", 75, "continue-live reads what is missing"),
+        ("continue-live", 0, "4 rows"),
+        ("restart", 0, "everything is exported from a new one"),
+    ] {
+        let directory = directory.path().join(again);
+        fake.server.on("q#1", answer(1)).on("q#2", lost()).on("q#2 live", internal());
+        let how = |what| [&["-f", "csv", "-c", "1", "--on-snapshot-lost", what][..], &BY_ID].concat();
+        expect(&fake, &directory, &how("continue-live"), 70, "boom");
+        assert_eq!(sorted(&directory), ["export.journal", "part-0001-0001.csv"]);
+        fake.server.on("q#2", answer(2)).on("q#2 live", answer(2));
+        let calls = fake.server.calls().len();
+        expect(&fake, &directory, &how(again), code, told);
+        let read: Vec<_> = fake.server.calls().split_off(calls).into_iter().map(|call| call.request.query).collect();
+        match again {
+            "fail" => assert!(read.is_empty(), "{read:?}"),
+            "restart" => assert_eq!(read, ["q#1", "q#2"]),
+            _ => assert_eq!(read, ["q#2 live"]),
+        }
+        if code == 0 {
+            let told =
+                if again == "restart" { "as they were written\n" } else { "1 of the files are not of the snapshot" };
+            verify(&fake, &directory, 0, told);
+        }
+    }
+}
+
+#[test]
+fn partitions_that_rows_may_leave_are_not_read_live() {
+    let (fake, directory) = (Fake::start(), tempfile::tempdir().unwrap());
+    let directory = directory.path();
+    fake.server.on("t#1", answer(1)).on("t#2", lost());
+    let table = |more: &[&str]| {
+        let all = ["export", "--table", "t", "--partitions", "2", "-f", "csv", "-c", "1", "-o"];
+        run(&fake.endpoint, &[&all[..], &[directory.to_str().unwrap(), "--partition-strategy", "ctid"], more].concat())
+    };
+    let output = table(&[]);
+    assert_eq!(output.status.code(), Some(75));
+    assert!(!text(&output.stderr).contains("continue-live"), "{}", text(&output.stderr));
+    let before = sorted(directory);
+    assert_eq!(before, ["export.journal", "part-0001-0001.csv"]);
+    assert_eq!(table(&["--on-snapshot-lost", "continue-live"]).status.code(), Some(64));
+    assert_eq!(sorted(directory), before, "nothing is lost");
+    fake.server.on("t#2", answer(2));
+    assert_eq!(table(&["--on-snapshot-lost", "restart"]).status.code(), Some(0));
+    verify(&fake, directory, 0, "complete: 2 files, 4 rows");
+}
+
+#[test]
+fn each_partition_is_tried_again_as_often_as_was_said() {
+    let (fake, directory) = (Fake::start(), tempfile::tempdir().unwrap());
+    for (retries, code) in [("11", 69), ("12", 0)] {
+        for number in [1, 2] {
+            let tries = std::sync::atomic::AtomicU32::new(0);
+            fake.server.on_request(format!("q#{number}"), move |_| {
+                match tries.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+                    0..12 => Answer::error(Code::Unavailable, Reason::DatabaseUnavailable).retry_after(Duration::ZERO),
+                    _ => answer(number),
+                }
+            });
+        }
+        let directory = directory.path().join(retries);
+        expect(&fake, &directory, &["-f", "csv", "--retries", retries], code, "");
+    }
+}
+
+#[test]
+fn a_partition_has_all_the_time_that_the_server_lets_it_have() {
+    let (fake, directory) = (Fake::start(), tempfile::tempdir().unwrap());
+    script(&fake.server);
+    fake.server.on("q#2", answer(2).batch_rows(1).error_after(1, Code::DeadlineExceeded, None));
+    let directory = directory.path();
+    expect(&fake, directory, &["-f", "csv"], 124, "took longer than the server lets any call take (--max-deadline)");
+    let reads = fake.server.calls().into_iter().filter(|call| call.request.query.contains('#'));
+    let asked: Vec<_> = reads.map(|call| call.request.timeout).collect();
+    assert!(asked.len() >= 2 && asked.iter().all(|asked| asked.is_some_and(|asked| asked > Duration::from_secs(3600))));
+    script(&fake.server);
+    expect(&fake, directory, &["-f", "csv"], 0, "4 rows");
+}
+
+#[test]
+fn a_file_that_is_missing_is_read_again() {
+    let (fake, directory) = (Fake::start(), tempfile::tempdir().unwrap());
+    let directory = directory.path();
+    script(&fake.server);
+    fake.server.on("q#2", answer(2).batch_rows(1).error_after(1, Code::Internal, None));
+    expect(&fake, directory, &["-f", "csv", "-c", "1"], 70, "");
+    fs::remove_file(directory.join("part-0001-0001.csv")).unwrap();
+    script(&fake.server);
+    expect(&fake, directory, &["-f", "csv", "-c", "1"], 0, "partition 1 is read again");
+    verify(&fake, directory, 0, "complete: 2 files, 4 rows");
 }
 
 #[test]
@@ -291,6 +394,9 @@ fn what_makes_no_sense_is_told_before_anything_is_sent_or_written() {
         (&["-f", "parquet", "--compress", "zstd"], "--compress has no meaning for --format parquet"),
         (&["-f", "csv", "--arrays-as-text"], "--arrays-as-text has no meaning for --format csv"),
         (&["--partition-strategy", "ctid", "--on-snapshot-lost", "continue-live"], "use key-range"),
+        (&["--on-snapshot-lost", "continue-live"], "--partition-by with columns that do not change"),
+        (&["--partition-strategy", "hash", "--on-snapshot-lost", "continue-live"], "with --partition-by"),
+        (&["--partition-strategy", "key-range", "--on-snapshot-lost", "continue-live"], "with --partition-by"),
         (&["-p", "novalue"], "-p name=value"),
     ] {
         expect(&fake, &out, more, 64, told);

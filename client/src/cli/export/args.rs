@@ -72,6 +72,34 @@ pub(super) struct Division {
     pub(super) partition_by: Vec<String>,
 }
 
+impl Division {
+    /// Whether rows stay in their partition while others write, so that the rest of them can be read later.
+    ///
+    /// # Errors
+    /// They do not: what would be right.
+    pub(super) fn can_be_read_live(&self, table: bool) -> Result<(), String> {
+        let refused = |problem: &str| Err(format!("--on-snapshot-lost continue-live cannot go with {problem}"));
+        let named = !self.partition_by.is_empty();
+        match self.partition_strategy {
+            _ if self.partitions == 1 => Ok(()),
+            DivideBy::Single => Ok(()),
+            DivideBy::Ctid => refused(
+                "--partition-strategy ctid: rows that are updated move from one partition to another; use key-range",
+            ),
+            // By the primary key.
+            DivideBy::Auto | DivideBy::KeyRange if table => Ok(()),
+            DivideBy::Hash | DivideBy::KeyRange if named => Ok(()),
+            DivideBy::Hash | DivideBy::KeyRange => {
+                refused("columns that the server chooses, which may change: name some that do not, with --partition-by")
+            }
+            DivideBy::Auto => refused(
+                "partitions as the server sees fit: say --partition-strategy key-range or hash and --partition-by with \
+                 columns that do not change, or --partitions 1",
+            ),
+        }
+    }
+}
+
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Files")]
 pub(super) struct Files {
@@ -121,7 +149,7 @@ pub(super) enum OnSnapshotLost {
     /// The files are removed, and everything is exported from a new snapshot
     Restart,
     /// Partitions that are not complete are read at the database's present state, and the manifest says which; not
-    /// for ctid: auto is key-range then
+    /// for ctid: auto is key-range for a table, and anything else needs --partition-by
     ContinueLive,
 }
 

@@ -82,13 +82,8 @@ impl Job {
         if files.format.is_columnar() && files.compress != TextCompression::None {
             return Err(Failure::Usage(format!("--compress has no meaning for --format {name_of_format}")));
         }
-        let live = limits.on_snapshot_lost == OnSnapshotLost::ContinueLive;
-        if live && division.partition_strategy == DivideBy::Ctid {
-            return Err(Failure::Usage(
-                "--on-snapshot-lost continue-live cannot go with --partition-strategy ctid: \
-                 rows that are updated move from one partition to another; use key-range"
-                    .to_owned(),
-            ));
+        if limits.on_snapshot_lost == OnSnapshotLost::ContinueLive {
+            division.can_be_read_live(table.is_some()).map_err(Failure::Usage)?;
         }
         let source = Source { sql: sql.clone(), name: name.clone(), table: table.clone() };
         let (mut call, sql) = query::with_parameters(client, source, &table_options, &param, &null)?;

@@ -9,7 +9,6 @@ use std::{
 
 use arrow_ipc::reader::FileReader;
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
-use rowstream_client::sink::Output;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -22,7 +21,7 @@ use crate::cli::{
     formats::{Format, TextCompression},
 };
 
-const NAME: &str = "manifest.json";
+pub(super) const NAME: &str = "manifest.json";
 const VERSION: u32 = 1;
 /// How many problems are told.
 const TOLD: usize = 10;
@@ -48,6 +47,12 @@ pub(super) struct Manifest {
     rows: u64,
     bytes: u64,
     files: Vec<FileEntry>,
+}
+
+/// What the manifest of every version tells.
+#[derive(Deserialize)]
+struct Versioned {
+    manifest_version: u32,
 }
 
 /// A complete file.
@@ -129,15 +134,11 @@ impl Manifest {
         self.truncated
     }
 
-    /// Writes it, which makes the export complete.
-    pub(super) async fn write(&self, directory: &Path) -> Result<(), Failure> {
-        let path = directory.join(NAME);
-        let failed = |source| Failure::output(Some(path.clone()), source);
-        let mut text = serde_json::to_vec_pretty(self).map_err(|error| failed(error.into()))?;
+    /// As it is in its file.
+    pub(super) fn text(&self) -> io::Result<Vec<u8>> {
+        let mut text = serde_json::to_vec_pretty(self)?;
         text.push(b'\n');
-        let mut output = Output::file(&path).map_err(failed)?;
-        output.write(&mut text).await;
-        output.finish().await.map_err(failed)
+        Ok(text)
     }
 }
 
@@ -148,11 +149,12 @@ pub(super) fn read(directory: &Path) -> Result<Option<Manifest>, Failure> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         read => read.map_err(|error| unfit(error.to_string()))?,
     };
-    let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| unfit(error.to_string()))?;
-    match manifest.manifest_version {
-        VERSION => Ok(Some(manifest)),
-        version => Err(unfit(format!("it is of version {version}, and this program knows {VERSION}"))),
+    let Versioned { manifest_version: version } =
+        serde_json::from_slice(&text).map_err(|error| unfit(error.to_string()))?;
+    if version != VERSION {
+        return Err(unfit(format!("it is of version {version}, and this program knows {VERSION}")));
     }
+    serde_json::from_slice(&text).map(Some).map_err(|error| unfit(error.to_string()))
 }
 
 /// Holds every file of a complete export against its manifest.

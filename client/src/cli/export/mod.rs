@@ -20,11 +20,10 @@ use std::{
 
 use futures_util::StreamExt as _;
 use rowstream_client::{
-    Client, Code, Error, ReadSession, Reason, Renewal,
+    Client, Code, Error, PartitionStrategy, Reason,
     fanout::{Concurrency, RetryPolicy},
     sink::Visible,
 };
-use tokio::sync::RwLock;
 
 pub(crate) use self::args::Export;
 use self::{
@@ -73,15 +72,14 @@ pub(crate) async fn run(
         return Ok(());
     };
     let journal = Arc::new(Mutex::new(journal));
-    let mut running =
-        Running { client, job: &job, journal: &journal, progress: &mut progress, at_once, naming: Arc::default() };
+    let mut running = Running { client, job: &job, journal: &journal, progress: &mut progress, at_once };
     let outcome = tokio::select! {
         outcome = running.run() => outcome,
         signal = interrupts.next() => Err(running.interrupted(signal)),
     };
     if outcome.is_err() {
-        // What was being written. What cannot be removed now is when the export goes on.
-        let _ = running.locked().sweep();
+        // What cannot be removed now is when the export goes on.
+        let _ = running.noted(Journal::give_up).await;
     }
     progress.clear();
     outcome.map_err(|failure| failure.of_sql(job.sql.clone()))
@@ -105,15 +103,17 @@ struct Running<'a> {
     journal: &'a Arc<Mutex<Journal>>,
     progress: &'a mut Progress,
     at_once: usize,
-    naming: Arc<RwLock<()>>,
 }
 
 impl Running<'_> {
     async fn run(&mut self) -> Result<(), Failure> {
+        for problem in self.noted(Journal::mend).await? {
+            self.progress.note(Visible(&problem));
+        }
         let mut restarts = 0;
-        let mut renewed = self.session().await;
+        let mut kept = self.session().await;
         loop {
-            let error = match renewed {
+            let error = match kept {
                 Ok(kept) => match self.read(kept.is_none()).await {
                     Err(Failure::Call { error, .. }) if is_lost(&error) => error,
                     Ok(counts) => return self.complete(kept.as_ref(), &counts).await,
@@ -122,26 +122,36 @@ impl Running<'_> {
                 Err(Failure::Call { error, .. }) if is_lost(&error) => error,
                 Err(failure) => return Err(failure),
             };
-            // Files of readings that were given up have their names by then, or never get them.
-            drop(self.naming.write().await);
-            let unknown = matches!(&error, Error::Status(status) if status.reason() == Some(Reason::InvalidToken));
-            renewed = match self.job.limits.on_snapshot_lost {
+            let can_go_live = self.can_go_live(&error);
+            kept = match self.job.limits.on_snapshot_lost {
                 OnSnapshotLost::Restart if restarts < RESTARTS => {
                     restarts += 1;
                     let told = "the snapshot is gone: everything is exported from a new one";
                     self.progress.note(format_args!("{told} ({})", Visible(&error.to_string())));
                     self.begin().await.map(Some)
                 }
-                // A partition that the server does not know cannot be read at any state; nor can one by a server that
-                // asks for its snapshot all the same, because it is of an earlier version.
-                OnSnapshotLost::ContinueLive if !unknown && !self.locked().is_live() => {
+                OnSnapshotLost::ContinueLive if can_go_live => {
                     let told = "the snapshot is gone: what is not complete is read at the present state";
                     self.progress.note(format_args!("{told} ({})", Visible(&error.to_string())));
                     self.noted(Journal::go_live).await.map(|()| None)
                 }
-                _ => return Err(Failure::SnapshotLost { error, directory: self.job.directory.clone() }),
+                _ => return Err(self.lost(Some(error), can_go_live)),
             };
         }
+    }
+
+    /// Whether partitions can be read without their snapshot, which was lost so: not if the server does not know them, and
+    /// not if rows move between them. If they are read so already, it is a server that cannot.
+    fn can_go_live(&self, error: &Error) -> bool {
+        let unknown = matches!(error, Error::Status(status) if status.reason() == Some(Reason::InvalidToken));
+        let journal = self.locked();
+        !unknown
+            && !journal.is_live()
+            && journal.begun().is_some_and(|begun| begun.strategy != PartitionStrategy::Ctid.name())
+    }
+
+    fn lost(&self, error: Option<Error>, can_go_live: bool) -> Failure {
+        Failure::SnapshotLost { error, directory: self.job.directory.clone(), can_go_live }
     }
 
     /// The journal's session, kept alive; a new one, if there is none. Nothing, if the export goes on without.
@@ -150,13 +160,18 @@ impl Running<'_> {
             let journal = self.locked();
             (journal.begun().map(|begun| begun.session.clone()), journal.is_live())
         };
-        match session {
-            None => self.begin().await.map(Some),
-            Some(_) if live => Ok(None),
-            Some(id) => {
+        match (session, self.job.limits.on_snapshot_lost) {
+            (None, _) => self.begin().await.map(Some),
+            (Some(_), OnSnapshotLost::ContinueLive) if live => Ok(None),
+            (Some(_), OnSnapshotLost::Restart) if live => {
+                self.progress.note("the snapshot is gone: everything is exported from a new one");
+                self.begin().await.map(Some)
+            }
+            (Some(_), OnSnapshotLost::Fail) if live => Err(self.lost(None, true)),
+            (Some(id), _) => {
                 let renewal = self.client.keep_read_session(&id, self.job.limits.time_to_live).await?;
                 self.progress.note(format_args!("goes on in the same snapshot: {}", self.reached()));
-                Ok(Some(Kept { id, _alive: Alive::Renewal(renewal) }))
+                Ok(Some(Kept { id, _alive: Box::new(renewal) }))
             }
         }
     }
@@ -165,8 +180,14 @@ impl Running<'_> {
     async fn begin(&self) -> Result<Kept, Failure> {
         let session = self.job.session(self.client).create().await?;
         let begun = Begun::new(&self.job.asked, &session);
-        self.noted(move |journal| journal.begin(begun)).await?;
-        Ok(Kept { id: session.id().to_owned(), _alive: Alive::Session(session) })
+        let kept = Kept { id: session.id().to_owned(), _alive: Box::new(session) };
+        match self.noted(move |journal| journal.begin(begun)).await {
+            Ok(()) => Ok(kept),
+            Err(failure) => {
+                kept.delete(self.client).await;
+                Err(failure)
+            }
+        }
     }
 
     /// Reads what is not complete.
@@ -182,8 +203,7 @@ impl Running<'_> {
                 }
             }
             let (client, job, journal) = (self.client.clone(), self.job.clone(), self.journal.clone());
-            let naming = self.naming.clone();
-            (Arc::new(Shared { client, job, journal, partitions, live, counts, naming }), missing)
+            (Arc::new(Shared { client, job, journal, partitions, live, counts }), missing)
         };
         let calls = missing.into_iter().map(|index| Part { shared: shared.clone(), index });
         let mut fanout = self.client.fanout().concurrency(Concurrency::fixed(self.at_once)).retry(self.policy());
@@ -209,6 +229,8 @@ impl Running<'_> {
             .codes([Code::Unavailable, Code::Aborted, Code::ResourceExhausted, Code::DataLoss])
             // Rows of a failed attempt are in no file that counts.
             .after_rows(true)
+            // How often is said for each partition.
+            .budget(u32::MAX, 1.0)
     }
 
     /// Writes the manifest, and lets go of the snapshot.
@@ -217,11 +239,10 @@ impl Running<'_> {
         let Some(manifest) = manifest else {
             return Err(Failure::export(&self.job.directory, "its journal has no session"));
         };
-        manifest.write(&self.job.directory).await?;
-        self.noted(|journal| journal.remove()).await?;
-        if let Some(Kept { id, .. }) = kept {
-            // The export is complete; a session that stays expires by itself.
-            let _ = self.client.delete_read_session(id).await;
+        let text = manifest.text();
+        self.noted(|journal| journal.complete(&text?)).await?;
+        if let Some(kept) = kept {
+            kept.delete(self.client).await;
         }
         self.progress.clear();
         if manifest.is_truncated() {
@@ -235,8 +256,13 @@ impl Running<'_> {
     fn interrupted(&self, signal: Signal) -> Failure {
         self.progress.clear();
         let reached = self.reached();
-        let kept = humantime::format_duration(self.job.limits.time_to_live);
-        if self.locked().begun().is_some() {
+        let journal = self.locked();
+        if journal.is_complete() {
+            self.progress.note("the export is complete");
+        } else if journal.is_live() {
+            self.progress.note(format_args!("{reached}; the same command goes on, at the then present state"));
+        } else if journal.begun().is_some() {
+            let kept = humantime::format_duration(self.job.limits.time_to_live);
             self.progress
                 .note(format_args!("{reached}; the same command goes on, within {kept} from the same snapshot"));
         }
@@ -254,10 +280,10 @@ impl Running<'_> {
         self.journal.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    async fn noted(
+    async fn noted<R: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Journal) -> std::io::Result<()> + Send + 'static,
-    ) -> Result<(), Failure> {
+        work: impl FnOnce(&mut Journal) -> std::io::Result<R> + Send + 'static,
+    ) -> Result<R, Failure> {
         part::noted(&self.job.directory, self.journal, work).await
     }
 }
@@ -265,13 +291,15 @@ impl Running<'_> {
 /// A session that lives as long as this.
 struct Kept {
     id: String,
-    _alive: Alive,
+    /// What renews it.
+    _alive: Box<dyn Send + Sync>,
 }
 
-#[allow(dead_code)] // held, and never looked at
-enum Alive {
-    Session(ReadSession),
-    Renewal(Renewal),
+impl Kept {
+    /// Lets go of the snapshot. One that stays expires by itself.
+    async fn delete(&self, client: &Client) {
+        let _ = client.delete_read_session(&self.id).await;
+    }
 }
 
 /// Whether a snapshot is gone. A server that does not know the session at all has lost its keys, or is another one.

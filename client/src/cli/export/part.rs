@@ -4,17 +4,15 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use rowstream_client::{Client, Code, Error, Reason, ResumeToken, fanout::FanoutCall};
-use tokio::{
-    sync::RwLock,
-    task::{JoinSet, spawn_blocking},
-};
+use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 
 use super::{
     job::Job,
-    journal::{Journal, Partition, Place},
+    journal::{Journal, Partition, Place, Turn},
     manifest::{self, FileEntry},
     progress::Counts,
 };
@@ -23,6 +21,9 @@ use crate::cli::{
     formats::Format,
     target::{Arrow, Parquet, Reading, Target, Text},
 };
+
+/// Asked for if nobody says how long a read of a partition may take; the server allows what it allows to any call.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What the reads of all partitions have in common.
 #[derive(Debug)]
@@ -34,8 +35,6 @@ pub(super) struct Shared {
     /// Whether they are read at the database's present state.
     pub(super) live: bool,
     pub(super) counts: Arc<Counts>,
-    /// Held for reading while a file gets its name and is noted, which nothing interrupts.
-    pub(super) naming: Arc<RwLock<()>>,
 }
 
 /// A partition to be read.
@@ -73,6 +72,14 @@ fn may_pass(error: &Error) -> bool {
     !matches!(status.reason(), Some(Reason::SnapshotLost | Reason::SchemaChanged | Reason::RowTooLarge))
 }
 
+/// A reading of a partition.
+#[derive(Clone, Copy, Debug)]
+struct Read {
+    /// Of the partition, from 0.
+    index: usize,
+    turn: Turn,
+}
+
 /// A file that is being written.
 struct Open<T> {
     target: T,
@@ -80,6 +87,17 @@ struct Open<T> {
     path: PathBuf,
     /// Rows of the partition before it.
     before: u64,
+}
+
+/// The file before the one that is being written, which may still be on its way to the disk.
+#[derive(Default)]
+struct Completing(Option<JoinHandle<Result<(), Failure>>>);
+
+impl Completing {
+    async fn wait(&mut self) -> Result<(), Failure> {
+        let Some(completing) = self.0.take() else { return Ok(()) };
+        completing.await.unwrap_or_else(|panicked| Err(Failure::Start(panicked.into())))
+    }
 }
 
 impl Shared {
@@ -92,91 +110,113 @@ impl Shared {
     }
 
     async fn export_as<T: Target>(self: Arc<Self>, index: usize) -> Result<(), Failure> {
-        let Place { mut files, rows, token } = self.noted(move |journal| journal.place(index + 1)).await?;
-        self.counts.begun(index, rows);
-        let mut stream = Stream::<T::Reading>::open(&self, index, rows, token).await?;
+        let place = self.noted(move |journal| journal.place(index + 1)).await?;
+        let read = Read { index, turn: place.turn };
+        let mut completing = Completing::default();
+        let written = self.write_files::<T>(read, place, &mut completing).await;
+        // A file that is complete counts, whatever became of the next one.
+        completing.wait().await?;
+        let truncated = written?;
+        self.noted(move |journal| journal.whole_partition(read.turn, index + 1, truncated)).await?;
+        self.counts.whole(index);
+        Ok(())
+    }
+
+    /// Writes what is left of a partition; answers whether a limit has cut it.
+    async fn write_files<T: Target>(
+        self: &Arc<Self>,
+        read: Read,
+        place: Place,
+        completing: &mut Completing,
+    ) -> Result<bool, Failure> {
+        let Place { mut files, rows, token, .. } = place;
+        self.counts.begun(read.index, rows);
+        let mut stream = Stream::<T::Reading>::open(self, read.index, rows, token).await?;
         let mut open: Option<Open<T>> = None;
         loop {
             let before = stream.rows();
-            let Some(item) = stream.next(&self, index).await? else { break };
+            let Some(item) = stream.next(self, read.index).await? else { break };
             if open.is_none() {
                 files += 1;
-                open = Some(self.begin(&stream.reading, index, files, before).await?);
+                open = Some(self.begin(&stream.reading, read, files, before).await?);
             }
             let Some(file) = &mut open else { continue };
             if !file.target.write(item).await? {
                 break;
             }
-            self.counts.received(index, stream.rows(), stream.bytes());
+            self.counts.received(read.index, stream.rows(), stream.bytes());
             if file.target.file_size() >= self.job.asked.file_size
                 && let Some(file) = open.take()
             {
-                let token = stream.reading.resume_token().cloned();
-                self.complete(file, index, stream.rows(), token).await?;
+                completing.wait().await?;
+                *completing = self.complete(file, read, stream.rows(), stream.reading.resume_token().cloned());
             }
         }
         // An empty partition has a file as well, which tells the columns.
         if open.is_none() && files == 0 {
-            open = Some(self.begin(&stream.reading, index, 1, 0).await?);
+            open = Some(self.begin(&stream.reading, read, 1, 0).await?);
         }
+        completing.wait().await?;
         if let Some(file) = open {
             // If writing has failed, completing it says how.
-            self.complete(file, index, stream.rows(), None).await?;
+            *completing = self.complete(file, read, stream.rows(), stream.reading.resume_token().cloned());
+            completing.wait().await?;
         }
         let summary = stream.reading.summary();
-        let truncated = summary.ok_or(Error::Truncated { rows: stream.rows(), resume_token: None })?.truncated;
-        self.noted(move |journal| journal.whole_partition(index + 1, truncated)).await?;
-        self.counts.whole(index);
-        Ok(())
+        Ok(summary.ok_or(Error::Truncated { rows: stream.rows(), resume_token: None })?.truncated)
     }
 
     async fn begin<T: Target>(
         &self,
         reading: &T::Reading,
-        index: usize,
+        read: Read,
         number: usize,
         before: u64,
     ) -> Result<Open<T>, Failure> {
-        let name = self.job.asked.file_name(index + 1, number);
-        let path = self.job.directory.join(&name);
-        let mut target = T::open(self.job.form(), Some(path.clone()))?;
+        let name = self.job.asked.file_name(read.index + 1, number);
+        let path = Journal::staged(&self.job.directory, read.turn, &name);
+        let to_be_named = |failure| self.to_be_named(failure, &name);
+        let mut target = T::open(self.job.form(), Some(path.clone())).map_err(to_be_named)?;
         // If it has failed, the next write says so.
-        target.begin(reading).await?;
+        target.begin(reading).await.map_err(to_be_named)?;
         Ok(Open { target, name, path, before })
     }
 
-    /// Gives a file its name, and notes it; `rows` is how many of the partition there are by now. Once begun it is
-    /// done: a file of a reading that was given up must not get its name later, over one of the next.
-    async fn complete<T: Target>(
+    /// Completes a file and gives it its name, while the next one is read; `rows` is how many of the partition there are
+    /// by now.
+    fn complete<T: Target>(
         self: &Arc<Self>,
         file: Open<T>,
-        index: usize,
+        read: Read,
         rows: u64,
         token: Option<ResumeToken>,
-    ) -> Result<(), Failure> {
-        let (shared, naming) = (self.clone(), self.naming.clone().read_owned().await);
-        let named = tokio::spawn(async move {
-            let _naming = naming;
+    ) -> Completing {
+        let shared = self.clone();
+        Completing(Some(tokio::spawn(async move {
             let Open { mut target, name, path, before } = file;
             target.end().await;
-            target.finish().await?;
-            let directory = &shared.job.directory;
+            target.finish().await.map_err(|failure| shared.to_be_named(failure, &name))?;
             let summed = spawn_blocking(move || manifest::checksum(&path)).await.map_err(io::Error::other).flatten();
-            let (bytes, sha256) = summed.map_err(|source| failed(directory, source))?;
+            let (bytes, sha256) = summed.map_err(|source| failed(&shared.job.directory, source))?;
             let rows = rows - before;
-            let entry = FileEntry { file: name, partition: index + 1, rows, bytes, sha256, live: shared.live };
-            shared.noted(move |journal| journal.file(entry, token.as_ref())).await
-        });
-        named.await.unwrap_or_else(|panicked| Err(Failure::Start(panicked.into())))
+            let entry = FileEntry { file: name, partition: read.index + 1, rows, bytes, sha256, live: shared.live };
+            shared.noted(move |journal| journal.file(read.turn, entry, token.as_ref())).await
+        })))
+    }
+
+    /// People know a file by the name that it was to get.
+    fn to_be_named(&self, failure: Failure, name: &str) -> Failure {
+        match failure {
+            Failure::Output { source, .. } => failed(&self.job.directory.join(name), source),
+            failure => failure,
+        }
     }
 
     /// Reads a partition, from a boundary on.
     async fn read<R: Reading>(&self, index: usize, from: Option<ResumeToken>) -> Result<R, Error> {
         let mut read = self.client.read_partition(self.partitions[index].token());
         read = read.arrow_options(self.job.arrow_options()).live(self.live);
-        if let Some(deadline) = self.job.deadline {
-            read = read.deadline(deadline);
-        }
+        read = read.deadline(self.job.deadline.unwrap_or(LONGEST));
         if let Some(token) = from {
             read = read.resume_from(token);
         }
@@ -202,7 +242,7 @@ pub(super) async fn noted<R: Send + 'static>(
     worked.await.map_err(io::Error::other).flatten().map_err(|source| failed(directory, source))
 }
 
-/// The stream of a partition, which goes on under a new deadline where the server's own has passed.
+/// The stream of a partition, which goes on under a new deadline where the server's own limit has ended it.
 struct Stream<R> {
     reading: R,
     /// Of the partition, before this reading.
@@ -227,9 +267,11 @@ impl<R: Reading> Stream<R> {
                 }
                 Err(error) => error,
             };
-            let own = shared.job.deadline.is_some() || error.code() != Code::DeadlineExceeded;
-            let token = error.resume_token().filter(|_| !own && self.progressed).cloned();
-            let Some(token) = token else { return Err(error.into()) };
+            if shared.job.deadline.is_some() || error.code() != Code::DeadlineExceeded {
+                return Err(error.into());
+            }
+            let token = error.resume_token().filter(|_| self.progressed).cloned();
+            let Some(token) = token else { return Err(Failure::PartitionTooLong { error, partition: index + 1 }) };
             let (rows, bytes) = (self.rows(), self.bytes());
             let reading: R = shared.read(index, Some(token)).await?;
             if reading.header().columns != self.reading.header().columns {

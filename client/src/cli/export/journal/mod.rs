@@ -1,0 +1,322 @@
+//! What an export has done, in its directory: a line for the session, then one for each thing that is done.
+//!
+//! Files are written in a directory of their own within it, and get their names in the same breath as their lines here:
+//! the files that count are those of the journal, and all others are removed. A line is on disk before anything is built
+//! on it, and what it tells of before the line is written; a last line that a crash has cut does not count. One process
+//! at a time has the journal, by a lock on it; and within it one reading of a partition at a time, by its turn.
+
+mod directory;
+mod lines;
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    path::{Path, PathBuf},
+};
+
+use rowstream_client::ResumeToken;
+use serde::Serialize;
+
+pub(super) use self::{
+    directory::parts,
+    lines::{Begun, Partition},
+};
+use self::{
+    directory::{create, gone, of_partition, sync},
+    lines::{Done, Entry},
+};
+use super::{
+    job::Asked,
+    manifest::{self, FileEntry},
+};
+use crate::cli::failure::Failure;
+
+pub(super) const NAME: &str = "export.journal";
+/// Where files are written.
+const STAGING: &str = ".rowstream-export";
+
+/// A reading of a partition. It is over when the next one begins, or the snapshot is another one, or the export ends:
+/// what it still brings is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Turn(u64);
+
+/// Where a partition goes on, and the turn to do so.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) turn: Turn,
+    pub(super) files: usize,
+    pub(super) rows: u64,
+    pub(super) token: Option<ResumeToken>,
+}
+
+/// The open journal.
+#[derive(Debug)]
+pub(super) struct Journal {
+    directory: PathBuf,
+    file: File,
+    begun: Option<Begun>,
+    done: Done,
+    /// Of each partition that is being read.
+    turns: HashMap<usize, Turn>,
+    turns_given: u64,
+    complete: bool,
+}
+
+impl Journal {
+    /// Opens and locks the journal of a directory. `None`: this export is complete already.
+    pub(super) fn open(directory: &Path, asked: &Asked) -> Result<Option<Self>, Failure> {
+        let path = directory.join(NAME);
+        let io = |source| Failure::output(Some(path.clone()), source);
+        create(directory).map_err(|source| Failure::output(Some(directory.to_owned()), source))?;
+        if !path.exists() {
+            if let Some(manifest) = manifest::read(directory)? {
+                return finished(directory, asked, &manifest.asked);
+            }
+            if !parts(directory).map_err(io)?.is_empty() {
+                let told = "it holds files of an export, and neither its journal nor its manifest";
+                return Err(Failure::export(directory, told));
+            }
+        }
+        let mut file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Failure::ExportBusy(directory.to_owned())),
+            Err(TryLockError::Error(source)) => return Err(io(source)),
+        }
+        let mut text = Vec::new();
+        file.read_to_end(&mut text).map_err(io)?;
+        text.truncate(text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
+        let (begun, done) = lines::read(directory, &text)?;
+        let journal = Self {
+            directory: directory.to_owned(),
+            file,
+            begun,
+            done,
+            turns: HashMap::new(),
+            turns_given: 0,
+            complete: false,
+        };
+        if let Some(manifest) = manifest::read(directory)? {
+            // The end came between the manifest and this.
+            journal.remove().map_err(io)?;
+            return finished(directory, asked, &manifest.asked);
+        }
+        if let Some(begun) = &journal.begun {
+            same(directory, asked, &begun.asked)?;
+        }
+        journal.cut(text.len() as u64).map_err(io)?;
+        Ok(Some(journal))
+    }
+
+    /// Has partitions read again of which a file is not there as it was written, and removes what the journal does not
+    /// know. Answers what is wrong, for people.
+    pub(super) fn mend(&mut self) -> io::Result<Vec<String>> {
+        let unlike = |file: &FileEntry| match fs::metadata(self.directory.join(&file.file)) {
+            Ok(found) if found.is_file() && found.len() == file.bytes => None,
+            Ok(found) => Some(format!("{} has {} bytes, and {} were written", file.file, found.len(), file.bytes)),
+            Err(error) => Some(format!("{}: {error}", file.file)),
+        };
+        let found = self.done.files.iter().filter_map(|(file, _)| Some((file.partition, unlike(file)?)));
+        let found: Vec<_> = found.collect();
+        for partition in found.iter().map(|(partition, _)| *partition).collect::<BTreeSet<_>>() {
+            self.note(Entry::Again { partition })?;
+        }
+        self.sweep()?;
+        let told = |(partition, problem)| format!("{problem}: partition {partition} is read again");
+        Ok(found.into_iter().map(told).collect())
+    }
+
+    /// The session, if one has begun.
+    pub(super) fn begun(&self) -> Option<&Begun> {
+        self.begun.as_ref()
+    }
+
+    /// Whether the snapshot is gone, and what is left is read without it.
+    pub(super) fn is_live(&self) -> bool {
+        self.done.live
+    }
+
+    /// Whether the server has cut a result short.
+    pub(super) fn is_truncated(&self) -> bool {
+        self.done.truncated
+    }
+
+    pub(super) fn is_whole(&self, partition: usize) -> bool {
+        self.done.whole.contains(&partition)
+    }
+
+    /// How many partitions are whole.
+    pub(super) fn whole(&self) -> usize {
+        self.done.whole.len()
+    }
+
+    /// Whether the manifest is there.
+    pub(super) fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// The files that count, in the order of partitions.
+    pub(super) fn files(&self) -> Vec<FileEntry> {
+        let mut files: Vec<_> = self.done.files.iter().map(|(file, _)| file.clone()).collect();
+        // Those of a partition are in their order.
+        files.sort_by_key(|file| file.partition);
+        files
+    }
+
+    /// Begins with a session, in place of what there was, files included.
+    pub(super) fn begin(&mut self, begun: Begun) -> io::Result<()> {
+        self.turns.clear();
+        // The old lines and the new one are never both there.
+        self.begun = None;
+        self.done = Done::default();
+        self.cut(0)?;
+        self.file.sync_all()?;
+        self.sweep()?;
+        self.append(&begun)?;
+        self.begun = Some(begun);
+        sync(&self.directory)
+    }
+
+    /// Where a partition goes on. One that cannot begins anew, and its files are removed.
+    pub(super) fn place(&mut self, partition: usize) -> io::Result<Place> {
+        create(&self.directory.join(STAGING))?;
+        let files: Vec<_> = self.done.files.iter().filter(|(file, _)| file.partition == partition).collect();
+        let token = files.last().map(|(_, token)| token.clone()).filter(|token| !token.is_empty());
+        let (files, rows) = match token {
+            Some(_) => (files.len(), files.iter().map(|(file, _)| file.rows).sum()),
+            None => (0, 0),
+        };
+        if token.is_none() && self.done.files.iter().any(|(file, _)| file.partition == partition) {
+            self.note(Entry::Again { partition })?;
+            self.sweep_parts(|name| of_partition(name) == Some(partition))?;
+        }
+        self.turns_given += 1;
+        let turn = Turn(self.turns_given);
+        self.turns.insert(partition, turn);
+        Ok(Place { turn, files, rows, token: token.map(ResumeToken::from) })
+    }
+
+    /// Where a reading writes a file before it has its name.
+    pub(super) fn staged(directory: &Path, turn: Turn, name: &str) -> PathBuf {
+        directory.join(STAGING).join(format!("{}-{name}", turn.0))
+    }
+
+    /// Gives a file its name, which is complete and on disk where it was written.
+    pub(super) fn file(&mut self, turn: Turn, entry: FileEntry, resume_token: Option<&ResumeToken>) -> io::Result<()> {
+        self.in_turn(turn, entry.partition)?;
+        fs::rename(Self::staged(&self.directory, turn, &entry.file), self.directory.join(&entry.file))?;
+        sync(&self.directory)?;
+        let resume_token = resume_token.map(|token| token.as_bytes().to_vec()).unwrap_or_default();
+        self.note(Entry::File { entry, resume_token })
+    }
+
+    /// All files of a partition have their names.
+    pub(super) fn whole_partition(&mut self, turn: Turn, partition: usize, truncated: bool) -> io::Result<()> {
+        self.in_turn(turn, partition)?;
+        self.note(Entry::Whole { partition, truncated })
+    }
+
+    /// The snapshot is gone, and the rest is read without it.
+    pub(super) fn go_live(&mut self) -> io::Result<()> {
+        self.turns.clear();
+        self.note(Entry::Live)?;
+        self.sweep()
+    }
+
+    /// Completes the export with its manifest, and removes itself.
+    pub(super) fn complete(&mut self, manifest: &[u8]) -> io::Result<()> {
+        self.turns.clear();
+        create(&self.directory.join(STAGING))?;
+        let staged = self.directory.join(STAGING).join(manifest::NAME);
+        let mut file = File::create(&staged)?;
+        file.write_all(manifest).and_then(|()| file.sync_all())?;
+        fs::rename(&staged, self.directory.join(manifest::NAME))?;
+        sync(&self.directory)?;
+        self.complete = true;
+        self.remove()
+    }
+
+    /// Nothing more is added: what was being written is removed, as far as it can be. The same command goes on.
+    pub(super) fn give_up(&mut self) -> io::Result<()> {
+        self.turns.clear();
+        self.sweep()
+    }
+
+    fn in_turn(&self, turn: Turn, partition: usize) -> io::Result<()> {
+        match self.turns.get(&partition) {
+            Some(now) if *now == turn => Ok(()),
+            _ => Err(io::Error::other("another reading of the partition has begun")),
+        }
+    }
+
+    fn remove(&self) -> io::Result<()> {
+        self.sweep_staging()?;
+        // By whoever came first.
+        gone(fs::remove_file(self.directory.join(NAME)))?;
+        sync(&self.directory)
+    }
+
+    /// Removes what the journal does not know.
+    fn sweep(&self) -> io::Result<()> {
+        self.sweep_parts(|name| !self.done.files.iter().any(|(file, _)| file.file == name))?;
+        self.sweep_staging()?;
+        sync(&self.directory)
+    }
+
+    fn sweep_parts(&self, unwanted: impl Fn(&str) -> bool) -> io::Result<()> {
+        let mut unwanted = parts(&self.directory)?.into_iter().filter(|name| unwanted(name));
+        unwanted.try_for_each(|name| gone(fs::remove_file(self.directory.join(name))).map(drop))
+    }
+
+    /// A reading that was given up may still be removing its own, or have begun one more: that one goes next time.
+    fn sweep_staging(&self) -> io::Result<()> {
+        let staging = self.directory.join(STAGING);
+        let Some(files) = gone(fs::read_dir(&staging))? else { return Ok(()) };
+        for file in files {
+            gone(fs::remove_file(file?.path()))?;
+        }
+        // Kept if it is not empty.
+        let _ = fs::remove_dir(&staging);
+        Ok(())
+    }
+
+    fn cut(&self, length: u64) -> io::Result<()> {
+        self.file.set_len(length)?;
+        (&self.file).seek(SeekFrom::Start(length)).map(drop)
+    }
+
+    fn note(&mut self, entry: Entry) -> io::Result<()> {
+        self.append(&entry)?;
+        self.done.take(entry);
+        Ok(())
+    }
+
+    fn append(&mut self, line: &impl Serialize) -> io::Result<()> {
+        let mut line = serde_json::to_vec(line)?;
+        line.push(b'\n');
+        let end = self.file.stream_position()?;
+        let written = self.file.write_all(&line).and_then(|()| self.file.sync_data());
+        if written.is_err() {
+            // A part of a line, on a full disk, must not be in the way of the next one.
+            self.cut(end)?;
+        }
+        written
+    }
+}
+
+fn finished(directory: &Path, asked: &Asked, before: &Asked) -> Result<Option<Journal>, Failure> {
+    same(directory, asked, before).map(|()| None)
+}
+
+/// Refuses a directory of another export.
+fn same(directory: &Path, asked: &Asked, before: &Asked) -> Result<(), Failure> {
+    match asked.differs(before) {
+        None => Ok(()),
+        Some(difference) => Err(Failure::export(directory, format!("it holds another export: {difference}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests;
