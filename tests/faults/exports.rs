@@ -21,6 +21,7 @@ const PARTITIONS: usize = 8;
 /// Servers of one database with the same keys, the files of an export, and somebody who writes all the time.
 struct Scene {
     servers: Vec<Server>,
+    flags: Vec<String>,
     database: Database,
     directory: tempfile::TempDir,
     stop: CancellationToken,
@@ -34,18 +35,24 @@ struct Server {
 
 impl Scene {
     async fn start(servers: usize) -> Self {
+        Self::with(servers, ROWS, &[]).await
+    }
+
+    /// With so many rows, and these flags for its servers.
+    async fn with(servers: usize, rows: usize, flags: &[&str]) -> Self {
         let database = Postgres::shared().create_database().expect("a database");
         let create = format!(
             "create table goods (id int primary key, t text, v int);
-            insert into goods select i, repeat(md5(i::text), 12), i from generate_series(1, {ROWS}) i;
+            insert into goods select i, repeat(md5(i::text), 12), i from generate_series(1, {rows}) i;
             analyze goods"
         );
         database.psql(&create).expect("created");
         let directory = tempfile::tempdir().expect("a directory");
         std::fs::write(directory.path().join("keys"), "0123456789abcdef".repeat(4)).expect("written");
-        let (stop, servers_started) = (CancellationToken::new(), servers);
-        let mut scene = Self { servers: Vec::new(), database, directory, stop, writers: Vec::new() };
-        for _ in 0..servers_started {
+        let flags = flags.iter().map(|&flag| flag.to_owned()).collect();
+        let stop = CancellationToken::new();
+        let mut scene = Self { servers: Vec::new(), flags, database, directory, stop, writers: Vec::new() };
+        for _ in 0..servers {
             let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
             let server = scene.server(port).await;
             scene.servers.push(server);
@@ -58,7 +65,7 @@ impl Scene {
         let mut command = Program::command();
         let keys = self.directory.path().join("keys");
         command.args(["--listen", &listen.to_string(), "--tables", "public.*", "--token-keys"]).arg(keys);
-        command.args(["--database-url", &self.database.url(), "--pool-max", "10"]);
+        command.args(["--database-url", &self.database.url(), "--pool-max", "10"]).args(&self.flags);
         let mut program = Program::spawn(&mut command);
         let address = program.address().await;
         Server { program, address }
@@ -91,10 +98,14 @@ impl Scene {
     }
 
     fn export(&self, out: &Path, more: &[&str]) -> Child {
+        self.export_as("csv", PARTITIONS, out, more)
+    }
+
+    fn export_as(&self, format: &str, partitions: usize, out: &Path, more: &[&str]) -> Child {
         let mut command = Command::new(bin("rowstream"));
         let endpoints: Vec<_> = self.servers.iter().map(|server| format!("http://{}", server.address)).collect();
-        command.args(["export", "--endpoint", &endpoints.join(","), "--table", "goods", "-f", "csv", "-o"]).arg(out);
-        command.args(["--partitions", &PARTITIONS.to_string(), "--concurrency", "4", "--file-size", "1MiB"]);
+        command.args(["export", "--endpoint", &endpoints.join(","), "--table", "goods", "-f", format, "-o"]).arg(out);
+        command.args(["--partitions", &partitions.to_string(), "--concurrency", "4", "--file-size", "1MiB"]);
         command.args(["--retries", "100"]).args(more).env("XDG_CONFIG_HOME", "/nonexistent");
         command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("started")
     }
@@ -282,6 +293,32 @@ async fn servers_and_backends_that_are_killed_cost_an_export_no_row() {
              beside: 0 rows lost, doubled or of another snapshot; begun again {early} times"
         ),
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_export_takes_longer_than_its_server_lets_a_call_take() {
+    // Read in some seconds.
+    let scene = Scene::with(1, 6 * ROWS, &["--max-deadline", "500ms", "--default-deadline", "500ms"]).await;
+    for (format, partitions) in [("csv", 1), ("parquet", 2)] {
+        let out = scene.out(format);
+        let running = scene.export_as(format, partitions, &out, &[]);
+        let seen = scene.seen(&out).await;
+        let (status, told) = ended(running).await;
+        assert!(status.success(), "{told}");
+        scene.verify(&out);
+        let log = scene.servers[0].program.log();
+        let cut = log.iter().filter(|line| line.message() == "call" && line.text("outcome") == "DEADLINE_EXCEEDED");
+        assert!(cut.count() > 0, "it was too fast");
+        match format {
+            "csv" => same(&exported(&out), &seen),
+            _ => {
+                let manifest = std::fs::read(out.join("manifest.json")).expect("a manifest");
+                let manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("JSON");
+                assert_eq!(manifest["rows"], seen.len());
+            }
+        }
+    }
+    scene.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -115,7 +115,8 @@ impl Job {
         let live = self.limits.on_snapshot_lost == OnSnapshotLost::ContinueLive;
         let strategy = match partition_strategy {
             // Rows stay in their partition as long as their key stays what it is.
-            DivideBy::Auto if live && self.asked.table.is_some() && *partitions > 1 => DivideBy::KeyRange,
+            DivideBy::Auto if live && *partitions == 1 => DivideBy::Single,
+            DivideBy::Auto if live && self.asked.table.is_some() => DivideBy::KeyRange,
             strategy => *strategy,
         };
         client

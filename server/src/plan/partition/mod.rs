@@ -162,7 +162,10 @@ pub(crate) fn choose(wish: &Wish, facts: &Facts) -> Result<Chosen, Error> {
     let asked = "the caller asked for it";
     match (wish.strategy, facts.whole) {
         (Some(Strategy::Single), _) => return chosen(Strategy::Single, asked),
-        (None, _) if wish.partitions == 1 => return chosen(Strategy::Single, "one partition was asked for"),
+        // By pages it could be resumed.
+        (None, _) if wish.partitions == 1 && facts.no_pages.is_some() => {
+            return chosen(Strategy::Single, "one partition was asked for");
+        }
         (None, Some(why)) => return chosen(Strategy::Single, &format!("{why}, so it is read as a whole")),
         (Some(_), Some(why)) => return refused("a division", why),
         _ => {}
@@ -216,7 +219,12 @@ mod tests {
         ] {
             assert_eq!(choose(&any, &facts).expect("always possible").strategy, expected, "{facts:?}");
         }
-        assert_eq!(choose(&Wish { partitions: 1, ..any }, &Facts::default()).expect("one").strategy, Strategy::Single);
+        let one = Wish { partitions: 1, ..any };
+        for (facts, expected) in
+            [(facts(why(), None, true), Strategy::Single), (facts(None, None, true), Strategy::Ctid)]
+        {
+            assert_eq!(choose(&one, &facts).expect("one").strategy, expected, "{facts:?}");
+        }
     }
 
     #[test]
