@@ -1,6 +1,6 @@
 //! Rows that are generated here, loaded by COPY.
 
-use std::{fmt::Display, io::Write as _, mem, time::Instant};
+use std::{fmt::Display, io::Write as _, mem};
 
 use sqlx::PgConnection;
 use tokio::{sync::mpsc, task};
@@ -15,7 +15,6 @@ pub(crate) async fn copy<R>(database: &mut PgConnection, table: &str, rows: R) -
 where
     R: Iterator<Item: Display> + Send + 'static,
 {
-    let start = Instant::now();
     let (chunks, mut next) = mpsc::channel(4);
     let generating = task::spawn_blocking(move || generate(rows, &chunks));
     let mut copy = database.copy_in_raw(&format!("COPY {table} FROM STDIN (FORMAT csv)")).await?;
@@ -23,9 +22,7 @@ where
         copy.send(chunk).await?;
     }
     generating.await?;
-    let count = copy.finish().await?;
-    println!("{table}: {count} rows, {:.1?}", start.elapsed());
-    Ok(count)
+    Ok(copy.finish().await?)
 }
 
 /// Writes rows as CSV until nobody takes them any more.

@@ -1,6 +1,6 @@
 //! TPC-H's customers, orders and line items, generated here and loaded by COPY.
 
-use std::time::Instant;
+use std::{fmt::Display, time::Instant};
 
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
 use tpchgen::{
@@ -21,11 +21,11 @@ pub(crate) async fn load(database: &mut PgConnection, scale: f64) -> Result<u64>
     make_room(database).await?;
     database.execute(TABLES).await?;
     let customers = CustomerGenerator::new(scale, 1, 1).iter().map(CustomerCsv::new);
-    copy(database, "tpch.customer", customers).await?;
+    fill(database, "tpch.customer", customers).await?;
     let orders = OrderGenerator::new(scale, 1, 1).iter().map(OrderCsv::new);
-    copy(database, "tpch.orders", orders).await?;
+    fill(database, "tpch.orders", orders).await?;
     let items = LineItemGenerator::new(scale, 1, 1).iter().map(LineItemCsv::new);
-    let count = copy(database, "tpch.lineitem", items).await?;
+    let count = fill(database, "tpch.lineitem", items).await?;
 
     let start = Instant::now();
     database.execute(KEYS).await?;
@@ -33,6 +33,17 @@ pub(crate) async fn load(database: &mut PgConnection, scale: f64) -> Result<u64>
         database.execute(AssertSqlSafe(format!("VACUUM (ANALYZE) tpch.{table}"))).await?;
     }
     println!("keys and statistics: {:.1?}", start.elapsed());
+    Ok(count)
+}
+
+/// Loads a table, and says how long that took.
+async fn fill<R>(database: &mut PgConnection, table: &str, rows: R) -> Result<u64>
+where
+    R: Iterator<Item: Display> + Send + 'static,
+{
+    let start = Instant::now();
+    let count = copy(database, table, rows).await?;
+    println!("{table}: {count} rows, {:.1?}", start.elapsed());
     Ok(count)
 }
 

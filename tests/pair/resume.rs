@@ -323,6 +323,29 @@ async fn every_message_leads_to_the_rest_of_the_whole() {
 }
 
 #[tokio::test]
+async fn every_message_of_rows_that_grow_in_arrow_leads_to_the_rest() {
+    let pair = Pair::with(&["--tables", "public.*"]).await;
+    // Some bytes each as PostgreSQL sends them, and 100 kB as text: the rows that are encoded together have to be cut.
+    let large = "select i as id, ('1e' || 100000 + i)::numeric as n from generate_series(0, 99) i";
+    pair.psql(&format!("create table t as {large}"));
+    for strategy in [1, 2, 3] {
+        let request =
+            StreamQueryRequest { encoding: 2, strategy, resume_key: vec!["id".to_owned()], ..sql("select * from t") };
+        let whole = messages(&pair, request.clone()).await.expect("complete");
+        assert_eq!(rows(&whole), (0, 100));
+        assert!(whole.len() > 8, "{} messages", whole.len());
+        for message in &whole {
+            assert!(!message.resume_token.is_empty());
+            let Some(Event::Batch(batch)) = &message.event else { continue };
+            let rest = StreamQueryRequest { resume_token: message.resume_token.clone(), ..request.clone() };
+            let before = batch.first_row + batch.row_count;
+            let expected = if before == 100 { (-1, 0) } else { (before, 100 - before) };
+            assert_eq!(rows(&messages(&pair, rest).await.expect("complete")), expected);
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_has_no_order_to_go_by_says_so_and_gives_no_token() {
     let pair = Pair::with(&["--tables", "public.*"]).await;
     pair.psql(TABLE);

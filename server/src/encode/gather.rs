@@ -4,7 +4,7 @@
 use super::{Malformed, prefixed};
 
 /// So many rows are worth the trouble, and their bytes are still in the cache.
-const ROWS: usize = 64;
+pub(crate) const ROWS: usize = 64;
 const BYTES: usize = 32 * 1024;
 
 /// Rows that are not encoded yet.

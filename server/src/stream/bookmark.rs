@@ -1,11 +1,12 @@
 //! Which row boundary a stream is at, and the token that leads back to it.
 //!
-//! Of each row only what its position is made of is noted: the key's bytes. A token is made once a batch.
+//! Of each row only what its position is made of is noted: the key's bytes. A token is made once a batch. Rows are noted
+//! as they come and may be sent later: the positions of the last ones are kept.
 
 use rowstream_contract::v1::ResumeGuarantee;
 
 use crate::{
-    encode::{Malformed, row::RawRow},
+    encode::{Malformed, gather, row::RawRow},
     plan::{
         keyset::Keyset,
         partition::ctid::Place,
@@ -16,6 +17,8 @@ use crate::{
 
 /// A boundary with a larger key has no token: it would not fit the headers that a status travels in.
 const MAX_KEY_BYTES: usize = 4096;
+/// So many positions are kept: of rows that wait to be encoded, of the one that came next, and of the one before all.
+const KEPT: usize = gather::ROWS + 2;
 
 /// What becomes of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +41,8 @@ pub(super) struct Bookmark<'a> {
     exact: bool,
     /// The mark at the beginning of this stream.
     start: Mark,
+    /// Rows of the whole result that were noted, also one that is not to be sent.
+    noted: i64,
     track: Track,
     /// Rows beyond are none of the result's.
     limit: i64,
@@ -52,12 +57,10 @@ enum Track {
     Places(PlaceTrack),
 }
 
-/// The places of the last row and of the one before it.
+/// The places of rows, or the one where the stream begins.
 #[derive(Debug)]
 struct PlaceTrack {
-    begun: bool,
-    last: [u8; Place::BYTES],
-    previous: [u8; Place::BYTES],
+    places: Recent<[u8; Place::BYTES]>,
 }
 
 #[derive(Debug)]
@@ -65,11 +68,42 @@ struct KeyTrack {
     /// See [`Keyset::columns`].
     columns: Vec<(usize, bool)>,
     seam: Option<Key>,
-    /// A row has been taken.
-    begun: bool,
-    last: Key,
-    /// That of the row before the last.
-    previous: Key,
+    keys: Recent<Key>,
+    /// In the making.
+    next: Key,
+}
+
+/// The last of a series.
+#[derive(Debug)]
+struct Recent<T> {
+    kept: Vec<T>,
+    /// Where the last one is.
+    last: usize,
+}
+
+impl<T: Default> Recent<T> {
+    fn new() -> Self {
+        Self { kept: Vec::with_capacity(KEPT), last: 0 }
+    }
+
+    /// Makes room for one more, in place of the oldest: what that was is still there.
+    #[inline]
+    fn next(&mut self) -> &mut T {
+        if self.kept.len() < KEPT {
+            self.last = self.kept.len();
+            self.kept.push(T::default());
+        } else {
+            self.last = (self.last + 1) % KEPT;
+        }
+        &mut self.kept[self.last]
+    }
+
+    /// The last one, or one that came so many before it.
+    #[inline]
+    fn back(&mut self, count: usize) -> Option<&mut T> {
+        let length = self.kept.len();
+        if count < length { self.kept.get_mut((self.last + length - count) % length) } else { None }
+    }
 }
 
 impl<'a> Bookmark<'a> {
@@ -79,14 +113,14 @@ impl<'a> Bookmark<'a> {
         let limit = keyset.as_ref().and_then(|keyset| keyset.limit).unwrap_or(i64::MAX);
         let (shape, track) = match keyset {
             Some(Keyset { columns, shape, seam, .. }) => {
-                let (last, previous) = (Key::default(), Key::default());
-                (shape, Track::Keyset(Box::new(KeyTrack { columns, seam, begun: false, last, previous })))
+                (shape, Track::Keyset(Box::new(KeyTrack { columns, seam, keys: Recent::new(), next: Key::default() })))
             }
             None => (Vec::new(), Track::Nothing),
         };
         Self {
             keys,
             exact: false,
+            noted: resume.rows(),
             start: Mark { fingerprint: fingerprint.clone(), shape, rows: resume.rows(), position },
             track,
             limit,
@@ -101,11 +135,12 @@ impl<'a> Bookmark<'a> {
     /// The rows tell their places, and are of the shape of the part that they are of.
     pub(super) fn by_place(mut self, shape: &[u8]) -> Self {
         self.start.shape = shape.to_vec();
-        let last = match &self.start.position {
+        let mut places = Recent::new();
+        *places.next() = match &self.start.position {
             Some(Position::Place(bytes)) => <[u8; Place::BYTES]>::try_from(bytes.as_slice()).unwrap_or_default(),
             _ => [0; Place::BYTES],
         };
-        self.track = Track::Places(PlaceTrack { begun: false, last, previous: last });
+        self.track = Track::Places(PlaceTrack { places });
         self
     }
 
@@ -135,11 +170,14 @@ impl<'a> Bookmark<'a> {
     /// Notes a row.
     #[inline]
     pub(super) fn pass(&mut self, row: &impl RawRow) -> Result<Passed, Malformed> {
-        match &mut self.track {
-            Track::Nothing => Ok(Passed::Taken),
-            Track::Keyset(track) => track.pass(row),
-            Track::Places(track) => track.pass(row),
-        }
+        let passed = match &mut self.track {
+            Track::Nothing => Passed::Taken,
+            Track::Keyset(track) => track.pass(row)?,
+            Track::Places(track) => track.pass(row)?,
+        };
+        // The seam is that of the rows before.
+        self.noted += i64::from(passed != Passed::Seam);
+        Ok(passed)
     }
 
     /// The token of the beginning.
@@ -150,21 +188,21 @@ impl<'a> Bookmark<'a> {
         }
     }
 
-    /// The token behind so many rows: `last` behind the last one that was noted, else behind the one before it.
-    pub(super) fn behind(&self, rows: i64, last: bool) -> Vec<u8> {
-        let position = match &self.track {
-            Track::Nothing => return Vec::new(),
-            Track::Keyset(track) if !track.begun => return self.at_start(),
-            Track::Places(track) if !track.begun => return self.at_start(),
-            Track::Places(track) => Position::Place(if last { track.last } else { track.previous }.to_vec()),
+    /// The token behind so many rows of the whole result, all of them noted.
+    pub(super) fn behind(&mut self, rows: i64) -> Vec<u8> {
+        if rows <= self.start.rows {
+            return self.at_start();
+        }
+        let Ok(back) = usize::try_from(self.noted - rows) else { return Vec::new() };
+        let position = match &mut self.track {
+            Track::Nothing => None,
+            Track::Places(track) => track.places.back(back).map(|place| Position::Place(place.to_vec())),
             Track::Keyset(track) => {
-                let key = if last { &track.last } else { &track.previous };
-                if key.0.len() > MAX_KEY_BYTES {
-                    return Vec::new();
-                }
-                Position::Keyset(key.0.clone())
+                let key = track.keys.back(back).filter(|key| key.0.len() <= MAX_KEY_BYTES && !key.0.is_empty());
+                key.map(|key| Position::Keyset(key.0.clone()))
             }
         };
+        let Some(position) = position else { return Vec::new() };
         self.seal(Mark { rows, position: Some(position), ..self.start.clone() })
     }
 
@@ -177,32 +215,34 @@ impl PlaceTrack {
     fn pass(&mut self, row: &impl RawRow) -> Result<Passed, Malformed> {
         let place = row.value(row.len().wrapping_sub(1))?.unwrap_or_default();
         let place = <[u8; Place::BYTES]>::try_from(place).map_err(|_| Malformed::Binary)?;
-        self.begun = true;
-        (self.previous, self.last) = (self.last, place);
         // No item has the number 0, so the first row lies behind the beginning.
-        Ok(if self.last > self.previous { Passed::Taken } else { Passed::OutOfPlace })
+        let behind = self.places.back(0).is_none_or(|previous| place > *previous);
+        *self.places.next() = place;
+        Ok(if behind { Passed::Taken } else { Passed::OutOfPlace })
     }
 }
 
 impl KeyTrack {
     fn pass(&mut self, row: &impl RawRow) -> Result<Passed, Malformed> {
-        std::mem::swap(&mut self.last, &mut self.previous);
-        self.last.0.clear();
+        self.next.0.clear();
         for (column, padded) in &self.columns {
             let value = row.value(*column)?;
-            self.last.push(if *padded { value.map(without_blanks) } else { value });
+            self.next.push(if *padded { value.map(without_blanks) } else { value });
         }
-        if let Some(seam) = self.seam.take()
-            && seam == self.last
-        {
-            // What follows is compared with it all the same.
-            self.begun = true;
-            return Ok(Passed::Seam);
+        // What follows is compared with the seam all the same.
+        let passed = if self.seam.take().is_some_and(|seam| seam == self.next) {
+            Passed::Seam
+        } else if self.keys.back(0).is_some_and(|last| *last == self.next) {
+            Passed::NotUnique
+        } else {
+            Passed::Taken
+        };
+        std::mem::swap(self.keys.next(), &mut self.next);
+        // Of a large one only the next had to know.
+        if let Some(large) = self.keys.back(1).filter(|key| key.0.len() > MAX_KEY_BYTES) {
+            *large = Key::default();
         }
-        if std::mem::replace(&mut self.begun, true) && self.last == self.previous {
-            return Ok(Passed::NotUnique);
-        }
-        Ok(Passed::Taken)
+        Ok(passed)
     }
 }
 

@@ -132,7 +132,7 @@ impl<'a> Pipeline<'a> {
         summary.encode = duration(self.encoding());
         summary.client_wait = duration(self.outbox.waited);
         summary.database = duration(self.database_time(started));
-        let resume_token = self.bookmark.behind(self.builder.row_count(), true);
+        let resume_token = self.bookmark.behind(self.builder.row_count());
         self.outbox.send(Message { event: Event::Summary(summary), resume_token }, None).await
     }
 
@@ -164,14 +164,7 @@ impl<'a> Pipeline<'a> {
                 self.memory_for(bytes).await
             }
         };
-        // A batch may have been closed before the row that was noted last, which was too large for it. One that was
-        // closed still earlier has no token: the next has.
-        let end = batch.first_row + rows;
-        let resume_token = match self.builder.row_count() - end {
-            0 => self.bookmark.behind(end, true),
-            1 => self.bookmark.behind(end, false),
-            _ => Vec::new(),
-        };
+        let resume_token = self.bookmark.behind(batch.first_row + rows);
         self.outbox.send(Message { event: Event::Batch(batch), resume_token }, memory).await;
         self.call.count.batch(rows, bytes, self.sent.rows == 0);
         self.sent.rows += rows;
