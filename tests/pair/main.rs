@@ -9,7 +9,8 @@
 //! - [`table_reads`]: tables without SQL: filters, names, privileges, changes, what is open
 //! - [`named_queries`]: their files changed while the server runs; estimates of plans
 //! - [`streams`]: batches, limits, the first-batch rule, millions of rows in constant memory
-//! - [`read_sessions`]: one snapshot in many parts: complete and disjoint whatever is written meanwhile; how sessions end
+//! - [`read_sessions`]: one snapshot in many parts: complete and disjoint whatever is written meanwhile
+//! - [`read_sessions_life`]: how sessions end, who holds them, and what is told then
 //! - [`read_sessions_client`]: the same through the client library, cut and resumed, kept alive and let go
 //! - [`read_sessions_shapes`]: the same for tables of unusual shapes
 //! - [`read_sessions_live`]: parts that are read without their snapshot
@@ -43,6 +44,7 @@ mod faults;
 mod named_queries;
 mod read_sessions;
 mod read_sessions_client;
+mod read_sessions_life;
 mod read_sessions_live;
 mod read_sessions_random;
 mod read_sessions_shapes;

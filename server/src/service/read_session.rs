@@ -230,9 +230,10 @@ impl ReadSessionService for ReadSessions {
         let deleted = match self.session(&request.session_id) {
             Ok(session) => self.queryable.engine.snapshots.delete(session.id()).await,
             // It has ended by itself, which is all the same.
-            Err(Error::SessionExpired(_)) => false,
-            Err(error) => return Err(refusal(&count, &error, "")),
+            Err(Error::SessionExpired(_)) => Ok(false),
+            Err(error) => Err(error),
         };
+        let deleted = deleted.map_err(|error| refusal(&count, &error, ""))?;
         count.end(None);
         Ok(Response::new(v1::DeleteReadSessionResponse { deleted }))
     }

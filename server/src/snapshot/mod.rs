@@ -200,19 +200,22 @@ impl Snapshots {
     }
 
     /// Ends a session, wherever it is held; answers whether it was.
-    pub(crate) async fn delete(&self, id: Uuid) -> bool {
+    ///
+    /// # Errors
+    /// PostgreSQL did not say who else holds it: it is as it was here, and can be asked for again.
+    pub(crate) async fn delete(&self, id: Uuid) -> Result<bool, Error> {
         let own = {
             let known = self.lock();
             // Its transaction may not have ended yet.
             if known.ended(id) == Some(Ended::Deleted) {
-                return false;
+                return Ok(false);
             }
             known.held.get(&id).map(|held| held.snapshot.id.clone())
         };
-        let here = self.delete_here(id);
         // Whoever else holds it finds its connection gone.
         let elsewhere = self.0.database.control.end_named(&holder_prefix(id), own.as_deref()).await;
-        here || elsewhere.is_ok_and(|ended| ended > 0)
+        let elsewhere = elsewhere.map_err(|cause| Error::DatabaseUnavailable { sqlstate: None, cause })?;
+        Ok(self.delete_here(id) || elsewhere > 0)
     }
 
     fn delete_here(&self, id: Uuid) -> bool {
