@@ -118,6 +118,7 @@ pub(crate) struct CallCounts(Arc<Families>);
 struct Families {
     ended: IntCounterVec,
     duration: HistogramVec,
+    reads: IntCounterVec,
     rows: IntCounterVec,
     row_bytes: IntCounterVec,
     batches: IntCounterVec,
@@ -167,6 +168,7 @@ impl CallCounts {
             fetches: names::FETCHES.counters(registry),
             trips: names::FETCH_TRIPS.counters(registry),
             duration: names::CALL_DURATION.histograms(registry),
+            reads: names::READS.counters(registry),
             rows: names::ROWS.counters(registry),
             row_bytes: names::ROW_BYTES.counters(registry),
             batches: names::BATCHES.counters(registry),
@@ -246,6 +248,11 @@ impl CallCount {
         let labels = [self.0.method.as_str(), phase.as_str()];
         let histogram = &self.of_method().phases[phase as usize];
         histogram.get_or_init(|| self.0.families.phases.with_label_values(&labels)).observe(took.as_secs_f64());
+    }
+
+    /// Its statement is about to be read.
+    pub(crate) fn read(&self, strategy: &str, encoding: &str) {
+        self.0.families.reads.with_label_values(&[self.0.method.as_str(), strategy, encoding]).inc();
     }
 
     pub(crate) fn batch(&self, rows: i64, bytes: usize, first: bool) {

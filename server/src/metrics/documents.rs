@@ -71,6 +71,7 @@ fn the_list_is_what_is_registered() {
     let call = metrics.calls.begin(super::calls::Method::StreamQuery);
     call.of_statement("sql");
     call.phase(super::calls::Phase::Queue, std::time::Duration::ZERO);
+    call.read("copy", "arrow");
     call.batch(1, 1, true);
     call.fetched(1);
     metrics.database.pool(super::database::CALLS);

@@ -50,6 +50,8 @@ metrics! {
     DEADLINE_OVERSHOOT: Histogram "rowstream_deadline_overshoot_seconds" []
         "Time from a deadline that passed until the call's statement had ended and its connection was back.";
 
+    READS: Counter "rowstream_reads_total" ["method", "strategy", "encoding"]
+        "Statements begun to be read, by the way they are read and how their rows are sent.";
     ROWS: Counter "rowstream_rows_sent_total" ["method", "statement"]
         "Rows handed over for sending.";
     ROW_BYTES: Counter "rowstream_row_bytes_sent_total" ["method", "statement"]

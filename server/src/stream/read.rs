@@ -193,6 +193,7 @@ impl Read<'_> {
             }
         };
         self.measures.way = Some(chosen.way);
+        self.call.count.read(chosen.way.as_str(), self.options.encoding.as_str());
         let opened = self.open(session, chosen.way, &plan.described, arguments, behind).await;
         let planning = started.elapsed();
         self.call.count.phase(calls::Phase::Plan, planning);

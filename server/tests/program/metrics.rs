@@ -106,6 +106,9 @@ async fn three_streams_of_a_thousand_rows_are_counted_to_the_byte() {
     scrape.assert("rowstream_rows_sent_total", of, 3_000.0);
     scrape.assert("rowstream_row_bytes_sent_total", of, f64::from(i32::try_from(bytes).expect("few")));
     scrape.assert("rowstream_call_duration_seconds_count", of, 3.0);
+    let way = &["method=\"StreamQuery\"", "strategy=\"cursor\"", "encoding=\"rows\""];
+    scrape.assert("rowstream_reads_total", way, 3.0);
+    assert_eq!(scrape.sum("rowstream_reads_total", &[]), 3.0, "of no other way");
     assert_eq!(ended(&scrape, "sql", "OK", "OK"), 3.0);
     assert!(scrape.sum("rowstream_batches_sent_total", of) >= 3.0);
     assert!(scrape.sum("rowstream_fetches_total", of.split_at(1).0) > 3.0);
