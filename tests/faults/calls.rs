@@ -1,14 +1,18 @@
 //! Calls through the generated client over plain HTTP/2 connections: nothing between a test and the server's own
 //! answers (tonic's channel has a timer of its own for grpc-timeout).
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    time::Duration,
+};
 
 use hyper_util::{
     client::legacy::{self, connect::HttpConnector},
     rt::TokioExecutor,
 };
 use rowstream_contract::v1::{
-    QueryRowRequest, Statement, StreamQueryRequest, StreamQueryResponse, Summary,
+    QueryRowRequest, Statement, Strategy, StreamQueryRequest, StreamQueryResponse, Summary,
     query_service_client::QueryServiceClient, statement::Source, stream_query_response::Event,
 };
 use tonic::{Code, Request, Status, Streaming, body::Body};
@@ -17,6 +21,8 @@ use tonic_types::StatusExt as _;
 pub(crate) type Http = legacy::Client<HttpConnector, Body>;
 pub(crate) type Client = QueryServiceClient<Http>;
 pub(crate) type Events = Streaming<StreamQueryResponse>;
+
+const STRATEGIES: [Strategy; 3] = [Strategy::Cursor, Strategy::Portal, Strategy::Copy];
 
 /// What each row of these tests contains, and no line of the log may.
 pub(crate) const MARKER: &str = "row-data-7f3a";
@@ -43,8 +49,11 @@ pub(crate) fn statement(sql: &str) -> Statement {
     Statement { source: Some(Source::Sql(sql.to_owned())), ..Statement::default() }
 }
 
+/// By each strategy in turn: what goes wrong meets all of them.
 pub(crate) fn stream_of(sql: &str) -> StreamQueryRequest {
-    StreamQueryRequest { statement: Some(statement(sql)), ..StreamQueryRequest::default() }
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let strategy = STRATEGIES[NEXT.fetch_add(1, Relaxed) % STRATEGIES.len()];
+    StreamQueryRequest { statement: Some(statement(sql)), strategy: strategy.into(), ..StreamQueryRequest::default() }
 }
 
 pub(crate) fn row_of(sql: &str) -> QueryRowRequest {
