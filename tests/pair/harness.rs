@@ -161,6 +161,22 @@ impl Pair {
 }
 
 /// A request for ad-hoc SQL.
+/// A file of keys that several servers have, as long as it is not dropped.
+pub(crate) struct TokenKeys(tempfile::NamedTempFile);
+
+impl TokenKeys {
+    pub(crate) fn new() -> Self {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(&file, "0123456789abcdef".repeat(4)).expect("written");
+        Self(file)
+    }
+
+    /// The value of `--token-keys`.
+    pub(crate) fn path(&self) -> &str {
+        self.0.path().to_str().expect("UTF-8")
+    }
+}
+
 pub(crate) fn sql(text: &str) -> StreamQueryRequest {
     StreamQueryRequest { statement: Some(statement(text)), ..StreamQueryRequest::default() }
 }

@@ -10,7 +10,7 @@ use rowstream_testkit::eventually;
 use tonic::Code;
 
 use crate::{
-    harness::{PATIENCE, Pair, reason, statement},
+    harness::{PATIENCE, Pair, TokenKeys, reason, statement},
     read_sessions::{CHANGES, Client, HOLDERS, OPEN, TABLE, all, create, delete, expected, part, read, table, wish},
 };
 
@@ -132,10 +132,8 @@ async fn there_are_no_more_sessions_than_the_server_allows_and_a_deleted_one_mak
 
 #[tokio::test]
 async fn any_server_with_the_same_keys_serves_the_partitions_of_another() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let keys = folder.path().join("keys");
-    std::fs::write(&keys, "0f".repeat(32)).expect("written");
-    let flags = ["--tables", "public.*", "--token-keys", keys.to_str().expect("UTF-8")];
+    let keys = TokenKeys::new();
+    let flags = ["--tables", "public.*", "--token-keys", keys.path()];
     let first = Pair::without_sql(&flags).await;
     first.psql(TABLE);
     let second = Pair::beside(&first.database.url(), &flags).await;
@@ -159,10 +157,8 @@ async fn any_server_with_the_same_keys_serves_the_partitions_of_another() {
 
 #[tokio::test]
 async fn a_snapshot_that_a_second_server_holds_outlives_the_first_and_serves_a_third() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let keys = folder.path().join("keys");
-    std::fs::write(&keys, "a5".repeat(32)).expect("written");
-    let flags = ["--tables", "public.*", "--token-keys", keys.to_str().expect("UTF-8")];
+    let keys = TokenKeys::new();
+    let flags = ["--tables", "public.*", "--token-keys", keys.path()];
     let first = Pair::without_sql(&flags).await;
     first.psql(TABLE);
     let servers =
@@ -224,10 +220,8 @@ async fn a_session_that_holds_back_too_much_is_revoked_and_says_so() {
 
 #[tokio::test]
 async fn a_session_that_could_not_be_deleted_everywhere_can_be_deleted_again() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let keys = folder.path().join("keys");
-    std::fs::write(&keys, "a5".repeat(32)).expect("written");
-    let flags = ["--tables", "public.*", "--token-keys", keys.to_str().expect("UTF-8")];
+    let keys = TokenKeys::new();
+    let flags = ["--tables", "public.*", "--token-keys", keys.path()];
     let (asked, proxy) = Pair::through_proxy(&flags).await;
     asked.psql(TABLE);
     let holder = Pair::beside(&asked.database.url(), &flags).await;

@@ -9,7 +9,7 @@ use rowstream_contract::v1::{StreamQueryRequest, StreamQueryResponse, stream_que
 use rowstream_testkit::Proxy;
 use tonic::Status;
 
-use crate::harness::{PATIENCE, Pair, reason, sql};
+use crate::harness::{PATIENCE, Pair, TokenKeys, reason, sql};
 
 /// Keys of many kinds: few values and many, NULLs, negative numbers, text under the database's collation, equal numbers
 /// that are written differently, a type that is read as text.
@@ -244,10 +244,8 @@ async fn backends_that_are_terminated_cost_no_row() {
 
 #[tokio::test]
 async fn a_server_that_drains_leaves_its_streams_to_another_of_the_same_keys() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let keys = directory.path().join("keys");
-    std::fs::write(&keys, "00112233445566778899aabbccddeeff".repeat(2)).expect("written");
-    let flags = ["--token-keys", keys.to_str().expect("UTF-8"), "--grace-period", "100ms"];
+    let keys = TokenKeys::new();
+    let flags = ["--token-keys", keys.path(), "--grace-period", "100ms"];
     let first = Pair::with(&flags).await;
     let url = first.database.url();
     let second = Pair::beside(&url, &flags).await;
