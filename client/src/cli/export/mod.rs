@@ -202,8 +202,9 @@ impl Running<'_> {
                     counts.done_before(file.partition - 1, file.rows);
                 }
             }
+            let round = journal.round();
             let (client, job, journal) = (self.client.clone(), self.job.clone(), self.journal.clone());
-            (Arc::new(Shared { client, job, journal, partitions, live, counts }), missing)
+            (Arc::new(Shared { client, job, journal, round, partitions, live, counts }), missing)
         };
         let calls = missing.into_iter().map(|index| Part { shared: shared.clone(), index });
         let mut fanout = self.client.fanout().concurrency(Concurrency::fixed(self.at_once)).retry(self.policy());

@@ -12,7 +12,7 @@ use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 
 use super::{
     job::Job,
-    journal::{Journal, Partition, Place, Turn},
+    journal::{Journal, Partition, Place, Round},
     manifest::{self, FileEntry},
     progress::Counts,
 };
@@ -31,6 +31,7 @@ pub(super) struct Shared {
     pub(super) client: Client,
     pub(super) job: Arc<Job>,
     pub(super) journal: Arc<Mutex<Journal>>,
+    pub(super) round: Round,
     pub(super) partitions: Vec<Partition>,
     /// Whether they are read at the database's present state.
     pub(super) live: bool,
@@ -72,14 +73,6 @@ fn may_pass(error: &Error) -> bool {
     !matches!(status.reason(), Some(Reason::SnapshotLost | Reason::SchemaChanged | Reason::RowTooLarge))
 }
 
-/// A reading of a partition.
-#[derive(Clone, Copy, Debug)]
-struct Read {
-    /// Of the partition, from 0.
-    index: usize,
-    turn: Turn,
-}
-
 /// A file that is being written.
 struct Open<T> {
     target: T,
@@ -110,14 +103,14 @@ impl Shared {
     }
 
     async fn export_as<T: Target>(self: Arc<Self>, index: usize) -> Result<(), Failure> {
-        let place = self.noted(move |journal| journal.place(index + 1)).await?;
-        let read = Read { index, turn: place.turn };
+        let round = self.round;
+        let place = self.noted(move |journal| journal.place(round, index + 1)).await?;
         let mut completing = Completing::default();
-        let written = self.write_files::<T>(read, place, &mut completing).await;
+        let written = self.write_files::<T>(index, place, &mut completing).await;
         // A file that is complete counts, whatever became of the next one.
         completing.wait().await?;
         let truncated = written?;
-        self.noted(move |journal| journal.whole_partition(read.turn, index + 1, truncated)).await?;
+        self.noted(move |journal| journal.whole_partition(round, index + 1, truncated)).await?;
         self.counts.whole(index);
         Ok(())
     }
@@ -125,41 +118,41 @@ impl Shared {
     /// Writes what is left of a partition; answers whether a limit has cut it.
     async fn write_files<T: Target>(
         self: &Arc<Self>,
-        read: Read,
+        index: usize,
         place: Place,
         completing: &mut Completing,
     ) -> Result<bool, Failure> {
-        let Place { mut files, rows, token, .. } = place;
-        self.counts.begun(read.index, rows);
-        let mut stream = Stream::<T::Reading>::open(self, read.index, rows, token).await?;
+        let Place { mut files, rows, token } = place;
+        self.counts.begun(index, rows);
+        let mut stream = Stream::<T::Reading>::open(self, index, rows, token).await?;
         let mut open: Option<Open<T>> = None;
         loop {
             let before = stream.rows();
-            let Some(item) = stream.next(self, read.index).await? else { break };
+            let Some(item) = stream.next(self, index).await? else { break };
             if open.is_none() {
                 files += 1;
-                open = Some(self.begin(&stream.reading, read, files, before).await?);
+                open = Some(self.begin(&stream.reading, index, files, before).await?);
             }
             let Some(file) = &mut open else { continue };
             if !file.target.write(item).await? {
                 break;
             }
-            self.counts.received(read.index, stream.rows(), stream.bytes());
+            self.counts.received(index, stream.rows(), stream.bytes());
             if file.target.file_size() >= self.job.asked.file_size
                 && let Some(file) = open.take()
             {
                 completing.wait().await?;
-                *completing = self.complete(file, read, stream.rows(), stream.reading.resume_token().cloned());
+                *completing = self.complete(file, index, stream.rows(), stream.reading.resume_token().cloned());
             }
         }
         // An empty partition has a file as well, which tells the columns.
         if open.is_none() && files == 0 {
-            open = Some(self.begin(&stream.reading, read, 1, 0).await?);
+            open = Some(self.begin(&stream.reading, index, 1, 0).await?);
         }
         completing.wait().await?;
         if let Some(file) = open {
             // If writing has failed, completing it says how.
-            *completing = self.complete(file, read, stream.rows(), stream.reading.resume_token().cloned());
+            *completing = self.complete(file, index, stream.rows(), stream.reading.resume_token().cloned());
             completing.wait().await?;
         }
         let summary = stream.reading.summary();
@@ -169,12 +162,12 @@ impl Shared {
     async fn begin<T: Target>(
         &self,
         reading: &T::Reading,
-        read: Read,
+        index: usize,
         number: usize,
         before: u64,
     ) -> Result<Open<T>, Failure> {
-        let name = self.job.asked.file_name(read.index + 1, number);
-        let path = Journal::staged(&self.job.directory, read.turn, &name);
+        let name = self.job.asked.file_name(index + 1, number);
+        let path = Journal::staged(&self.job.directory, self.round, &name);
         let to_be_named = |failure| self.to_be_named(failure, &name);
         let mut target = T::open(self.job.form(), Some(path.clone())).map_err(to_be_named)?;
         // If it has failed, the next write says so.
@@ -187,11 +180,11 @@ impl Shared {
     fn complete<T: Target>(
         self: &Arc<Self>,
         file: Open<T>,
-        read: Read,
+        index: usize,
         rows: u64,
         token: Option<ResumeToken>,
     ) -> Completing {
-        let shared = self.clone();
+        let (shared, round) = (self.clone(), self.round);
         Completing(Some(tokio::spawn(async move {
             let Open { mut target, name, path, before } = file;
             target.end().await;
@@ -199,8 +192,8 @@ impl Shared {
             let summed = spawn_blocking(move || manifest::checksum(&path)).await.map_err(io::Error::other).flatten();
             let (bytes, sha256) = summed.map_err(|source| failed(&shared.job.directory, source))?;
             let rows = rows - before;
-            let entry = FileEntry { file: name, partition: read.index + 1, rows, bytes, sha256, live: shared.live };
-            shared.noted(move |journal| journal.file(read.turn, entry, token.as_ref())).await
+            let entry = FileEntry { file: name, partition: index + 1, rows, bytes, sha256, live: shared.live };
+            shared.noted(move |journal| journal.file(round, entry, token.as_ref())).await
         })))
     }
 

@@ -3,13 +3,13 @@
 //! Files are written in a directory of their own within it, and get their names in the same breath as their lines here:
 //! the files that count are those of the journal, and all others are removed. A line is on disk before anything is built
 //! on it, and what it tells of before the line is written; a last line that a crash has cut does not count. One process
-//! at a time has the journal, by a lock on it; and within it one reading of a partition at a time, by its turn.
+//! at a time has the journal, by a lock on it; and what it has given up adds nothing more, by rounds.
 
 mod directory;
 mod lines;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::BTreeSet,
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
@@ -36,15 +36,14 @@ pub(super) const NAME: &str = "export.journal";
 /// Where files are written.
 const STAGING: &str = ".rowstream-export";
 
-/// A reading of a partition. It is over when the next one begins, or the snapshot is another one, or the export ends:
-/// what it still brings is refused.
+/// Readings of partitions from one snapshot, or from none. It is over when the next one begins, or the export ends: what
+/// a reading of it still brings is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Turn(u64);
+pub(super) struct Round(u64);
 
-/// Where a partition goes on, and the turn to do so.
+/// Where a partition goes on.
 #[derive(Debug)]
 pub(super) struct Place {
-    pub(super) turn: Turn,
     pub(super) files: usize,
     pub(super) rows: u64,
     pub(super) token: Option<ResumeToken>,
@@ -57,9 +56,7 @@ pub(super) struct Journal {
     file: File,
     begun: Option<Begun>,
     done: Done,
-    /// Of each partition that is being read.
-    turns: HashMap<usize, Turn>,
-    turns_given: u64,
+    round: Round,
     complete: bool,
 }
 
@@ -89,15 +86,7 @@ impl Journal {
         file.read_to_end(&mut text).map_err(io)?;
         text.truncate(text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
         let (begun, done) = lines::read(directory, &text)?;
-        let journal = Self {
-            directory: directory.to_owned(),
-            file,
-            begun,
-            done,
-            turns: HashMap::new(),
-            turns_given: 0,
-            complete: false,
-        };
+        let journal = Self { directory: directory.to_owned(), file, begun, done, round: Round(0), complete: false };
         if let Some(manifest) = manifest::read(directory)? {
             // The end came between the manifest and this.
             journal.remove().map_err(io)?;
@@ -126,6 +115,10 @@ impl Journal {
         self.sweep()?;
         let told = |(partition, problem)| format!("{problem}: partition {partition} is read again");
         Ok(found.into_iter().map(told).collect())
+    }
+
+    pub(super) fn round(&self) -> Round {
+        self.round
     }
 
     /// The session, if one has begun.
@@ -167,7 +160,7 @@ impl Journal {
 
     /// Begins with a session, in place of what there was, files included.
     pub(super) fn begin(&mut self, begun: Begun) -> io::Result<()> {
-        self.turns.clear();
+        self.end_round();
         // The old lines and the new one are never both there.
         self.begun = None;
         self.done = Done::default();
@@ -180,54 +173,55 @@ impl Journal {
     }
 
     /// Where a partition goes on. One that cannot begins anew, and its files are removed.
-    pub(super) fn place(&mut self, partition: usize) -> io::Result<Place> {
+    pub(super) fn place(&mut self, round: Round, partition: usize) -> io::Result<Place> {
+        self.is_in(round)?;
         create(&self.directory.join(STAGING))?;
         let files: Vec<_> = self.done.files.iter().filter(|(file, _)| file.partition == partition).collect();
-        let token = files.last().map(|(_, token)| token.clone()).filter(|token| !token.is_empty());
-        let (files, rows) = match token {
-            Some(_) => (files.len(), files.iter().map(|(file, _)| file.rows).sum()),
-            None => (0, 0),
-        };
-        if token.is_none() && self.done.files.iter().any(|(file, _)| file.partition == partition) {
-            self.note(Entry::Again { partition })?;
-            self.sweep_parts(|name| of_partition(name) == Some(partition))?;
+        let Some((_, token)) = files.last() else { return Ok(Place { files: 0, rows: 0, token: None }) };
+        if !token.is_empty() {
+            let rows = files.iter().map(|(file, _)| file.rows).sum();
+            return Ok(Place { files: files.len(), rows, token: Some(token.clone().into()) });
         }
-        self.turns_given += 1;
-        let turn = Turn(self.turns_given);
-        self.turns.insert(partition, turn);
-        Ok(Place { turn, files, rows, token: token.map(ResumeToken::from) })
+        self.note(Entry::Again { partition })?;
+        self.sweep_parts(|name| of_partition(name) == Some(partition))?;
+        Ok(Place { files: 0, rows: 0, token: None })
     }
 
-    /// Where a reading writes a file before it has its name.
-    pub(super) fn staged(directory: &Path, turn: Turn, name: &str) -> PathBuf {
-        directory.join(STAGING).join(format!("{}-{name}", turn.0))
+    /// Where a file is written before it has its name.
+    pub(super) fn staged(directory: &Path, round: Round, name: &str) -> PathBuf {
+        directory.join(STAGING).join(format!("{}-{name}", round.0))
     }
 
     /// Gives a file its name, which is complete and on disk where it was written.
-    pub(super) fn file(&mut self, turn: Turn, entry: FileEntry, resume_token: Option<&ResumeToken>) -> io::Result<()> {
-        self.in_turn(turn, entry.partition)?;
-        fs::rename(Self::staged(&self.directory, turn, &entry.file), self.directory.join(&entry.file))?;
+    pub(super) fn file(
+        &mut self,
+        round: Round,
+        entry: FileEntry,
+        resume_token: Option<&ResumeToken>,
+    ) -> io::Result<()> {
+        self.is_in(round)?;
+        fs::rename(Self::staged(&self.directory, round, &entry.file), self.directory.join(&entry.file))?;
         sync(&self.directory)?;
         let resume_token = resume_token.map(|token| token.as_bytes().to_vec()).unwrap_or_default();
         self.note(Entry::File { entry, resume_token })
     }
 
     /// All files of a partition have their names.
-    pub(super) fn whole_partition(&mut self, turn: Turn, partition: usize, truncated: bool) -> io::Result<()> {
-        self.in_turn(turn, partition)?;
+    pub(super) fn whole_partition(&mut self, round: Round, partition: usize, truncated: bool) -> io::Result<()> {
+        self.is_in(round)?;
         self.note(Entry::Whole { partition, truncated })
     }
 
     /// The snapshot is gone, and the rest is read without it.
     pub(super) fn go_live(&mut self) -> io::Result<()> {
-        self.turns.clear();
+        self.end_round();
         self.note(Entry::Live)?;
         self.sweep()
     }
 
     /// Completes the export with its manifest, and removes itself.
     pub(super) fn complete(&mut self, manifest: &[u8]) -> io::Result<()> {
-        self.turns.clear();
+        self.end_round();
         create(&self.directory.join(STAGING))?;
         let staged = self.directory.join(STAGING).join(manifest::NAME);
         let mut file = File::create(&staged)?;
@@ -240,15 +234,16 @@ impl Journal {
 
     /// Nothing more is added: what was being written is removed, as far as it can be. The same command goes on.
     pub(super) fn give_up(&mut self) -> io::Result<()> {
-        self.turns.clear();
+        self.end_round();
         self.sweep()
     }
 
-    fn in_turn(&self, turn: Turn, partition: usize) -> io::Result<()> {
-        match self.turns.get(&partition) {
-            Some(now) if *now == turn => Ok(()),
-            _ => Err(io::Error::other("another reading of the partition has begun")),
-        }
+    fn end_round(&mut self) {
+        self.round.0 += 1;
+    }
+
+    fn is_in(&self, round: Round) -> io::Result<()> {
+        if self.round == round { Ok(()) } else { Err(io::Error::other("this reading was given up")) }
     }
 
     fn remove(&self) -> io::Result<()> {

@@ -46,14 +46,18 @@ fn name(partition: usize, number: usize) -> String {
 }
 
 /// Writes a file of a partition, and asks for its name.
-fn write(journal: &mut Journal, turn: Turn, partition: usize, number: usize, token: &[u8]) -> io::Result<()> {
+fn write(journal: &mut Journal, partition: usize, number: usize, token: &[u8]) -> io::Result<()> {
+    write_in(journal, journal.round(), partition, number, token)
+}
+
+fn write_in(journal: &mut Journal, round: Round, partition: usize, number: usize, token: &[u8]) -> io::Result<()> {
     let (file, text) = (name(partition, number), b"id\n1\n");
-    let staged = Journal::staged(&journal.directory, turn, &file);
+    let staged = Journal::staged(&journal.directory, round, &file);
     create(staged.parent().expect("a parent"))?;
     fs::write(staged, text)?;
     let entry = FileEntry { file, partition, rows: 1, bytes: text.len() as u64, sha256: String::new(), live: false };
     let token = (!token.is_empty()).then(|| ResumeToken::from(token.to_vec()));
-    journal.file(turn, entry, token.as_ref())
+    journal.file(round, entry, token.as_ref())
 }
 
 fn names(directory: &Path) -> Vec<String> {
@@ -66,8 +70,7 @@ fn names(directory: &Path) -> Vec<String> {
 #[test]
 fn what_a_reading_brings_that_was_given_up_is_refused() {
     type End = fn(&mut Journal) -> io::Result<()>;
-    let ends: [(&str, End); 5] = [
-        ("the partition is read again", |journal| journal.place(1).map(drop)),
+    let ends: [(&str, End); 4] = [
         ("another snapshot", |journal| journal.begin(begun("second"))),
         ("no snapshot", Journal::go_live),
         ("an interrupt", Journal::give_up),
@@ -75,34 +78,33 @@ fn what_a_reading_brings_that_was_given_up_is_refused() {
     ];
     for (what, end) in ends {
         let (directory, mut journal) = start();
-        let turn = journal.place(1).expect("a place").turn;
-        write(&mut journal, turn, 1, 1, b"t").expect("the first");
+        let round = journal.round();
+        write(&mut journal, 1, 1, b"t").expect("the first");
         end(&mut journal).expect(what);
         let before = fs::read(directory.path().join(NAME)).ok();
-        let files: Vec<_> = names(directory.path()).into_iter().filter(|name| name.starts_with("part")).collect();
-        assert!(write(&mut journal, turn, 1, 2, b"t").is_err(), "{what}: a file");
-        assert!(journal.whole_partition(turn, 1, false).is_err(), "{what}: a whole partition");
+        let parts = || parts(directory.path()).expect("a directory");
+        let files = parts();
+        assert!(write_in(&mut journal, round, 1, 2, b"t").is_err(), "{what}: a file");
+        assert!(journal.whole_partition(round, 1, false).is_err(), "{what}: a whole partition");
+        assert!(journal.place(round, 1).is_err(), "{what}: a beginning");
         assert_eq!(fs::read(directory.path().join(NAME)).ok(), before, "{what}: no line");
-        let mut left = names(directory.path());
-        left.retain(|name| name.starts_with("part"));
-        assert_eq!(left, files, "{what}: no name");
+        assert_eq!(parts(), files, "{what}: no name");
     }
 }
 
 #[test]
 fn a_partition_goes_on_behind_its_last_file_also_if_that_was_the_last() {
     let (directory, mut journal) = start();
-    let turn = journal.place(1).expect("a place").turn;
-    write(&mut journal, turn, 1, 1, b"one").expect("written");
-    write(&mut journal, turn, 1, 2, b"two").expect("written");
+    write(&mut journal, 1, 1, b"one").expect("written");
+    write(&mut journal, 1, 2, b"two").expect("written");
     drop(journal);
     let mut journal = open(directory.path());
     assert!(journal.mend().expect("mended").is_empty());
-    let place = journal.place(1).expect("a place");
+    let place = journal.place(journal.round(), 1).expect("a place");
     assert_eq!((place.files, place.rows, place.token), (2, 2, Some(ResumeToken::from(b"two".to_vec()))));
     // Without a token there is nothing to go on from.
-    write(&mut journal, place.turn, 1, 3, b"").expect("written");
-    let place = journal.place(1).expect("a place");
+    write(&mut journal, 1, 3, b"").expect("written");
+    let place = journal.place(journal.round(), 1).expect("a place");
     assert_eq!((place.files, place.rows, place.token), (0, 0, None));
     assert_eq!(names(directory.path()), [".rowstream-export", NAME]);
 }
@@ -117,10 +119,9 @@ fn a_file_that_is_not_as_it_was_written_costs_its_partition() {
     for (told, damage) in damages {
         let (directory, mut journal) = start();
         for partition in [1, 2] {
-            let turn = journal.place(partition).expect("a place").turn;
-            write(&mut journal, turn, partition, 1, b"t").expect("written");
-            write(&mut journal, turn, partition, 2, b"t").expect("written");
-            journal.whole_partition(turn, partition, false).expect("whole");
+            write(&mut journal, partition, 1, b"t").expect("written");
+            write(&mut journal, partition, 2, b"t").expect("written");
+            journal.whole_partition(journal.round(), partition, false).expect("whole");
         }
         drop(journal);
         damage(&directory.path().join(name(2, 2)));
@@ -138,9 +139,8 @@ fn a_file_that_is_not_as_it_was_written_costs_its_partition() {
 #[test]
 fn a_journal_that_a_crash_has_cut_anywhere_tells_what_was_before() {
     let (directory, mut journal) = start();
-    let turn = journal.place(1).expect("a place").turn;
-    write(&mut journal, turn, 1, 1, b"t").expect("written");
-    journal.whole_partition(turn, 1, true).expect("whole");
+    write(&mut journal, 1, 1, b"t").expect("written");
+    journal.whole_partition(journal.round(), 1, true).expect("whole");
     drop(journal);
     let path = directory.path().join(NAME);
     let whole = fs::read(&path).expect("read");
@@ -175,12 +175,10 @@ fn a_journal_of_another_version_or_of_something_else_stays_as_it_is() {
 #[test]
 fn files_are_in_the_order_in_which_they_were_written_however_many_there_are() {
     let (_directory, mut journal) = start();
-    let turn = journal.place(2).expect("a place").turn;
     for number in [1, 2, 9_999, 10_000, 10_001] {
-        write(&mut journal, turn, 2, number, b"t").expect("written");
+        write(&mut journal, 2, number, b"t").expect("written");
     }
-    let turn = journal.place(1).expect("a place").turn;
-    write(&mut journal, turn, 1, 1, b"t").expect("written");
+    write(&mut journal, 1, 1, b"t").expect("written");
     let files: Vec<_> = journal.files().into_iter().map(|file| file.file).collect();
     assert_eq!(files, [(1, 1), (2, 1), (2, 2), (2, 9_999), (2, 10_000), (2, 10_001)].map(|(p, n)| name(p, n)));
 }
@@ -192,9 +190,8 @@ fn nothing_but_the_files_and_the_manifest_is_left_and_what_others_put_there() {
     for other in others {
         fs::write(directory.path().join(other), "").expect("written");
     }
-    let turn = journal.place(1).expect("a place").turn;
-    write(&mut journal, turn, 1, 1, b"t").expect("written");
-    fs::write(Journal::staged(directory.path(), turn, &name(1, 2)), "half").expect("written");
+    write(&mut journal, 1, 1, b"t").expect("written");
+    fs::write(Journal::staged(directory.path(), journal.round(), &name(1, 2)), "half").expect("written");
     // Somebody has removed the journal already.
     fs::remove_file(directory.path().join(NAME)).expect("removed");
     journal.complete(b"{}").expect("complete");
