@@ -139,7 +139,10 @@ fn add_widths(field: &Field, widths: &mut Vec<usize>) -> Result<(), Error> {
     const VALIDITY: usize = 1;
     const OFFSET: usize = size_of::<i32>();
     match field.data_type() {
-        DataType::Boolean | DataType::FixedSizeBinary(_) => widths.extend([VALIDITY, 1]),
+        DataType::Boolean => widths.extend([VALIDITY, 1]),
+        DataType::FixedSizeBinary(width @ 1..) => {
+            widths.extend([VALIDITY, usize::try_from(*width).map_err(malformed)?])
+        }
         DataType::Utf8 | DataType::Binary => widths.extend([VALIDITY, OFFSET, 1]),
         DataType::List(item) => {
             widths.extend([VALIDITY, OFFSET]);
@@ -251,6 +254,16 @@ mod tests {
             read += 1;
         }
         assert_eq!(read, 12);
+    }
+
+    #[test]
+    fn values_of_an_impossible_width_are_refused_with_the_schema() {
+        for width in [i32::MIN, -1, 0] {
+            let schema = Schema::new(vec![Field::new("id", DataType::FixedSizeBinary(width), true)]);
+            let writer = StreamWriter::try_new(Vec::new(), &schema).unwrap();
+            let error = Decoder::try_new(&writer.get_ref().clone().into()).unwrap_err().to_string();
+            assert!(error.contains("column \"id\" has the type"), "{error}");
+        }
     }
 
     #[test]
