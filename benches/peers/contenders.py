@@ -112,7 +112,7 @@ ALL = [
     Contender("connectorx-stream", "ConnectorX, stream of Arrow batches", client=connectorx(1, "stream"), **CONNECTORX),
     Contender("adbc", "ADBC PostgreSQL, Arrow", "in-process",
               lambda s: python(PYTHON / "read_adbc.py", s.url, s.sql), needs=("adbc-driver-postgresql", "pyarrow")),  # fmt: skip
-    Contender("asyncpg-cursor-5000", "asyncpg cursor, prefetch 5,000", client=asyncpg(5000), **ASYNCPG),
+    Contender("asyncpg-cursor-5000", "asyncpg cursor, prefetch 5,000", client=asyncpg(5000), limit=1_000_000, **ASYNCPG),
     Contender("asyncpg-cursor", "asyncpg cursor, default prefetch", client=asyncpg(50), limit=1_000_000, **ASYNCPG),
     # All rows are Python objects at once: 6 million would take more memory than many machines have.
     Contender("asyncpg-fetch", "asyncpg fetch", client=asyncpg(0), limit=1_000_000, **ASYNCPG),
