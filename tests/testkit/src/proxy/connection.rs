@@ -46,15 +46,18 @@ pub(super) async fn forward(mut client: TcpStream, mut server: TcpStream, meter:
             downstream(server_read, client_write, meter, faults),
         )
     };
+    // What was asked for before a stall is ended comes before anything that was held back.
     let both_or_silence = async {
         tokio::select! {
-            _ = both => {}
+            biased;
             _ = silences.changed() => std::future::pending().await,
+            _ = both => {}
         }
     };
     let reset = tokio::select! {
-        () = both_or_silence => false,
+        biased;
         _ = resets.changed() => true,
+        () = both_or_silence => false,
     };
     if reset {
         // Fails only on a socket that is closed already.
