@@ -141,6 +141,13 @@ impl Scene {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
+    /// A complete export has what was seen, and is removed.
+    fn check(&self, out: &Path, seen: &[String]) {
+        self.verify(out);
+        same(&exported(out), seen);
+        std::fs::remove_dir_all(out).expect("removed");
+    }
+
     /// Runs an export until it is complete, however often it has to be begun again; answers how often it ended early.
     async fn until_complete(&self, out: &Path) -> u32 {
         let mut early = 0;
@@ -232,9 +239,7 @@ async fn an_export_that_is_killed_again_and_again_has_each_row_of_its_snapshot_o
             running = scene.export(&out, &["--rate", "8/s"]);
         };
         assert!(status.success(), "{told}");
-        scene.verify(&out);
-        same(&exported(&out), &seen);
-        std::fs::remove_dir_all(&out).expect("removed");
+        scene.check(&out, &seen);
     }
     let writes = scene.end().await;
     figure(
@@ -280,9 +285,7 @@ async fn servers_and_backends_that_are_killed_cost_an_export_no_row() {
             assert!(matches!(status.code(), Some(69 | 75)), "{told}");
             early += 1 + scene.until_complete(&out).await;
         }
-        scene.verify(&out);
-        same(&exported(&out), &seen);
-        std::fs::remove_dir_all(&out).expect("removed");
+        scene.check(&out, &seen);
     }
     let writes = scene.end().await;
     figure(

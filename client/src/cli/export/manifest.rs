@@ -1,6 +1,7 @@
 //! The account of a complete export, and its files held against it.
 
 use std::{
+    collections::HashSet,
     fs::{self, File},
     io::{self, BufReader, Read},
     path::Path,
@@ -171,9 +172,11 @@ pub(super) fn verify(directory: &Path) -> Result<Totals, Failure> {
         problems
             .extend(problem_of(directory, file, &manifest.asked).map(|problem| format!("{}: {problem}", file.file)));
     }
-    let known = |name: &String| manifest.files.iter().any(|file| file.file == *name);
+    let known: HashSet<&str> = manifest.files.iter().map(|file| file.file.as_str()).collect();
     let names = journal::parts(directory).map_err(|error| Failure::export(directory, error.to_string()))?;
-    problems.extend(names.iter().filter(|name| !known(name)).map(|name| format!("{name}: not of this export")));
+    problems.extend(
+        names.iter().filter(|name| !known.contains(name.as_str())).map(|name| format!("{name}: not of this export")),
+    );
     let totals = manifest.totals();
     let sum = |of: fn(&FileEntry) -> u64| manifest.files.iter().map(of).sum::<u64>();
     if (sum(|file| file.rows), sum(|file| file.bytes)) != (totals.rows, totals.bytes) {

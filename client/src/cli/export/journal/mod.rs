@@ -9,7 +9,7 @@ mod directory;
 mod lines;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashSet},
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
@@ -42,7 +42,7 @@ const STAGING: &str = ".rowstream-export";
 pub(super) struct Round(u64);
 
 /// Where a partition goes on.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Place {
     pub(super) files: usize,
     pub(super) rows: u64,
@@ -177,14 +177,14 @@ impl Journal {
         self.is_in(round)?;
         create(&self.directory.join(STAGING))?;
         let files: Vec<_> = self.done.files.iter().filter(|(file, _)| file.partition == partition).collect();
-        let Some((_, token)) = files.last() else { return Ok(Place { files: 0, rows: 0, token: None }) };
+        let Some((_, token)) = files.last() else { return Ok(Place::default()) };
         if !token.is_empty() {
             let rows = files.iter().map(|(file, _)| file.rows).sum();
             return Ok(Place { files: files.len(), rows, token: Some(token.clone().into()) });
         }
         self.note(Entry::Again { partition })?;
         self.sweep_parts(|name| of_partition(name) == Some(partition))?;
-        Ok(Place { files: 0, rows: 0, token: None })
+        Ok(Place::default())
     }
 
     /// Where a file is written before it has its name.
@@ -255,7 +255,8 @@ impl Journal {
 
     /// Removes what the journal does not know.
     fn sweep(&self) -> io::Result<()> {
-        self.sweep_parts(|name| !self.done.files.iter().any(|(file, _)| file.file == name))?;
+        let known: HashSet<&str> = self.done.files.iter().map(|(file, _)| file.file.as_str()).collect();
+        self.sweep_parts(|name| !known.contains(name))?;
         self.sweep_staging()?;
         sync(&self.directory)
     }
