@@ -15,7 +15,7 @@ use crate::{
     },
     plan::{
         self, Column, Source, TypeName,
-        composite::Composite,
+        composite::{Composite, Composites, Compound},
         declared::is_name,
         named::NamedQuery,
         options::{ArrowOptions, Encoding},
@@ -181,8 +181,8 @@ fn field(oid: u32) -> Column {
 /// A column of a composite, or a field: then of the type that it tells.
 fn composite(fields: Vec<Column>) -> Column {
     const OID: u32 = 90_001;
-    let composite = Composite::new(fields).map(std::sync::Arc::new);
-    let column = Column { composite, ..field(OID) }.into_record();
+    let composite = Composite::new(fields).map(|composite| Compound::One(composite.into()));
+    let column = Column { composite, ..field(OID) }.into_record(Composites::Structs { in_lists: true });
     Column { wire_oid: OID, ..column }
 }
 

@@ -1,4 +1,4 @@
-//! Columns of composite types in Arrow: structs of the same values that their fields have as columns, whichever way they
+//! Columns of composite types in Arrow, and of arrays of them: structs of the same values that their fields have as columns, whichever way they
 //! are read; and what stays text.
 
 use std::sync::Arc;
@@ -190,7 +190,7 @@ async fn tables_rows_are_structs_and_what_has_no_known_fields_is_text() {
         let some = |texts: [&str; 3]| texts.map(|text| Some(text.to_owned())).to_vec();
         assert_eq!(printed(rows.column(0)), some(["(1|1.50|(1|one))", "(2|NULL|NULL)", "(3|3.00|(NULL|NULL))"]));
         assert_eq!(rows.column(1).null_count(), 1);
-        assert_eq!(printed(rows.column(2)), some(["{(1,one)}", "{NULL}", "{(,)}"]));
+        assert_eq!(printed(rows.column(2)), some(["{(1|one)}", "{NULL}", "{(NULL|NULL)}"]));
         let schema = rows.schema();
         let DataType::Struct(fields) = schema.field(0).data_type() else { panic!("a struct") };
         let told = |field: &Arc<Field>| (field.name().clone(), field.metadata()["pg_type"].clone());
@@ -218,6 +218,54 @@ async fn tables_rows_are_structs_and_what_has_no_known_fields_is_text() {
     let rows = pair.client().sql("select t from t order by id").deadline(PATIENCE);
     let row = rows.query_row().await.expect("a row");
     assert_eq!(row.get::<String>(0).expect("text"), "(1,1.50,\"(1,one)\")");
+    pair.assert_settled().await;
+}
+
+#[tokio::test]
+async fn arrays_of_composites_are_lists_of_structs() {
+    let pair = Pair::with(&["--tables", "public.*"]).await;
+    pair.psql(
+        "create type part as (y text[]); create type pair as (x part, y text);
+         create type mixed as (r int8range); create domain known as pair;
+         create table t (id int4 primary key, l pair[], m mixed[], d known[]);
+         insert into t values
+             (1, array[row(row('{a,NULL}'), 'one'), null, row(null, null)]::pair[], array[row('[1,2)')]::mixed[],
+                 array[row(row('{}'), 'two')]::known[]),
+             (2, '{}', null, null), (3, null, '{}', '{}')",
+    );
+    let some = |texts: [Option<&str>; 3]| texts.map(|text| text.map(str::to_owned)).to_vec();
+    let is_structs = |column: &ArrayRef| match column.data_type() {
+        DataType::List(item) => matches!(item.data_type(), DataType::Struct(_)),
+        _ => false,
+    };
+    let table = || pair.client().table("t").columns(["l", "m", "d"]).call();
+    for strategy in STRATEGIES {
+        for call in [pair.client().sql("select l, m, d from t order by id"), table()] {
+            let call = call.strategy(strategy);
+            // What was known of the type does not hold any more.
+            for (ddl, expected) in [
+                ("select", "{(({a,NULL})|one),NULL,(NULL|NULL)}"),
+                ("alter type part add attribute x int4", "{(({a,NULL}|NULL)|one),NULL,(NULL|NULL)}"),
+                ("alter type part drop attribute x", "{(({a,NULL})|one),NULL,(NULL|NULL)}"),
+            ] {
+                pair.psql(ddl);
+                let rows = batches(call.clone()).await.remove(0);
+                assert_eq!(printed(rows.column(0)), some([Some(expected), Some("{}"), None]), "{ddl} {strategy:?}");
+                // What PostgreSQL has to print is a list of text.
+                assert_eq!(printed(rows.column(1)), some([Some("{(\"[1,2)\")}"), None, Some("{}")]));
+                assert_eq!(rows.columns().iter().map(is_structs).collect::<Vec<_>>(), [true, false, false]);
+            }
+            let rows = batches(call.arrow_options(ArrowOptions::new().arrays_as_text())).await.remove(0);
+            let told = pair.psql("select l from t where id = 1");
+            assert_eq!(printed(rows.column(0))[0].as_deref(), Some(told.trim_end()));
+        }
+    }
+    let sql = "select array[array[row(null, 'deep')::pair]] as l";
+    let call = pair.client().sql(sql).deadline(PATIENCE);
+    let error = call.clone().record_batches().await.expect_err("no list").to_string();
+    assert!(error.contains("\"l\"") && error.contains("an array of several dimensions"), "{error}");
+    let rows = batches(call.arrow_options(ArrowOptions::new().unrepresentable_as_null())).await;
+    assert_eq!(printed(rows[0].column(0)), [None]);
     pair.assert_settled().await;
 }
 

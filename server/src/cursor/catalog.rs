@@ -254,7 +254,8 @@ fn sql(chosen: &str) -> String {
     JOIN pg_catalog.pg_operator o ON o.oid = every.opr JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace
     WHERE every.relation IS NOT NULL GROUP BY every.type
 ), described AS MATERIALIZED (
-    SELECT t.oid, t.is_array, t.typtype = 'c' AS is_composite, t.typtype IN ('c', 'm') OR COALESCE(e.typtype IN ('c', 'm'), false) AS from_text,
+    SELECT t.oid, t.is_array, t.typtype = 'c' OR t.is_array AND COALESCE(e.typtype = 'c', false) AS is_composite,
+           t.typtype IN ('c', 'm') OR COALESCE(e.typtype IN ('c', 'm'), false) AS from_text,
            {cast} AS cast, ({short})::text AS short, {qualified} AS qualified,
            op.relations, op.schemas, op.symbols, op.texts
     FROM typ t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace

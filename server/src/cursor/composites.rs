@@ -1,9 +1,6 @@
 //! The fields of composite types, from PostgreSQL's catalog.
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    sync::Arc,
-};
+use std::collections::{HashMap, hash_map::Entry};
 
 use sqlx::{AssertSqlSafe, PgConnection, postgres::PgRow};
 
@@ -14,26 +11,26 @@ use crate::{
     error::{CallerText, Error},
     plan::{
         Column, TypeName,
-        composite::{Composite, DEEPEST, RECORD},
+        composite::{Composite, Composites, Compound, DEEPEST, RECORD},
         sql::Cast,
     },
     stop::Stop,
 };
 
-/// Those of these composite types that can be read field by field.
+/// Those of these types, composites and arrays of them, that can be read field by field.
 pub(super) async fn of(
     connection: &mut PgConnection,
     guard: &mut Guard,
     stop: &Stop,
     oids: &[u32],
-) -> Result<HashMap<u32, Arc<Composite>>, Error> {
+) -> Result<HashMap<u32, Compound>, Error> {
     if oids.is_empty() {
         return Ok(HashMap::new());
     }
     let query = sqlx::raw_sql(AssertSqlSafe(sql(oids)));
     let rows = guard.run(stop, CallerText::NONE, query.fetch_all(connection)).await?;
     let catalog = Catalog::of(&rows).ok_or_else(|| Error::Internal("the catalog's answer: of types".to_owned()))?;
-    Ok(oids.iter().filter_map(|oid| Some((*oid, Arc::new(catalog.composite(*oid, 0)?)))).collect())
+    Ok(oids.iter().filter_map(|oid| Some((*oid, catalog.compound(*oid)?))).collect())
 }
 
 /// All types that these consist of: of a domain its base type, of an array its elements' type, of a composite those of
@@ -124,6 +121,16 @@ impl Catalog {
         }
     }
 
+    fn compound(&self, oid: u32) -> Option<Compound> {
+        match self.0.get(&oid)?.element {
+            None => self.composite(oid, 0).map(|composite| Compound::One(composite.into())),
+            Some(element) => {
+                let composite = self.composite(self.base(element)?.0, 0).filter(Composite::is_plain);
+                composite.map(|composite| Compound::Array(composite.into()))
+            }
+        }
+    }
+
     fn composite(&self, oid: u32, depth: usize) -> Option<Composite> {
         let fields = &self.0.get(&oid).filter(|found| found.is_composite && depth < DEEPEST)?.fields;
         Composite::new(fields.iter().map(|field| self.column(field, depth)).collect::<Option<_>>()?)
@@ -137,7 +144,8 @@ impl Catalog {
         let column = column.with_modifier((oid == field.type_oid).then_some(field.modifier));
         if let Some(composite) = self.composite(oid, depth + 1) {
             let wire_oid = if composite.is_plain() { field.type_oid } else { RECORD };
-            let column = Column { composite: Some(Arc::new(composite)), ..column }.into_record();
+            let column = Column { composite: Some(Compound::One(composite.into())), ..column };
+            let column = column.into_record(Composites::Structs { in_lists: false });
             return Some(Column { wire_oid, composite: None, ..column });
         }
         Some(match Codec::of(self.binary_form(oid, known)) {

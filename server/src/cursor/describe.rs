@@ -3,10 +3,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use sqlx::{
@@ -24,7 +21,7 @@ use crate::{
     error::{CallerText, Error, SqlError},
     plan::{
         Column, Described, Source, TypeName,
-        composite::Composite,
+        composite::Compound,
         named::BadFile,
         sql::{self, Cast, Wrapped, literal},
     },
@@ -69,7 +66,7 @@ pub(super) const QUALIFIED: &str = "quote_ident(n.nspname) || '.' || quote_ident
 struct Known {
     name: TypeName,
     cast: Cast,
-    composite: Option<Arc<Composite>>,
+    composite: Option<Compound>,
 }
 
 type Types = HashMap<u32, Known>;
@@ -214,7 +211,8 @@ impl Asking<'_> {
         }
         let list: Vec<_> = oids.iter().map(u32::to_string).collect();
         let sql = format!(
-            "SELECT t.oid, {CAST}, {SHORT}, {QUALIFIED}, t.typtype
+            "SELECT t.oid, {CAST}, {SHORT}, {QUALIFIED},
+                    CASE WHEN t.typoutput = 'array_out'::regproc THEN e.typtype ELSE t.typtype END
              FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
              LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem WHERE t.oid IN ({})",
             list.join(", ")

@@ -1,9 +1,9 @@
 //! Composite types whose fields are known, and how a value of one is selected so that it arrives as a record in binary
-//! form: `record_send`'s bytes as a `bytea`, which every driver takes.
+//! form: `record_send`'s bytes as a `bytea`, which every driver takes; those of an array as `array_send`'s.
 //!
 //! A composite without fields, or of very many, is none of these: it stays text. So does an anonymous record.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, sync::Arc};
 
 use super::{
     BYTEA, Column, Described,
@@ -29,19 +29,46 @@ pub(crate) struct Composite {
     count: usize,
 }
 
+/// A type that is a composite, or an array of one which is [plain](Composite::is_plain).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Compound {
+    One(Arc<Composite>),
+    Array(Arc<Composite>),
+}
+
 /// What becomes of composites whose fields are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Composites {
     /// As PostgreSQL prints them.
     Text,
-    Structs,
+    Structs {
+        /// Those in arrays, too.
+        in_lists: bool,
+    },
 }
 
 impl From<Encoding> for Composites {
     fn from(encoding: Encoding) -> Self {
         match encoding {
             Encoding::Rows => Self::Text,
-            Encoding::Arrow(_) => Self::Structs,
+            Encoding::Arrow(options) => Self::Structs { in_lists: !options.arrays_as_text },
+        }
+    }
+}
+
+impl Compound {
+    /// The composite, as something to compare.
+    pub(super) fn signature(&self) -> String {
+        let (Self::One(composite) | Self::Array(composite)) = self;
+        composite.signature()
+    }
+
+    /// How a column of it arrives as one record, or as an array of them.
+    fn cast(&self, composites: Composites) -> Option<Cast> {
+        match (self, composites) {
+            (Self::One(composite), Composites::Structs { .. }) => Some(Cast::Record(composite.clone())),
+            (Self::Array(composite), Composites::Structs { in_lists: true }) => Some(Cast::Records(composite.clone())),
+            _ => None,
         }
     }
 }
@@ -89,7 +116,7 @@ impl Composite {
     }
 
     /// What its struct in Arrow is made of, as something to compare.
-    pub(super) fn signature(&self) -> String {
+    fn signature(&self) -> String {
         self.fields.iter().fold(String::new(), |mut all, field| {
             let inner = field.record().map_or_else(String::new, |inner| inner.signature());
             let (oid, numeric) = (field.type_name.oid, field.numeric.unwrap_or_default());
@@ -101,19 +128,25 @@ impl Composite {
 }
 
 impl Column {
-    /// The same column, which arrives as a record if its fields are known.
-    pub(crate) fn into_record(self) -> Self {
-        let Some(composite) = self.composite.clone() else { return self };
-        let cast = Some(Cast::Record(composite));
-        Self { wire_oid: BYTEA, codec: Codec::Scalar(Scalar::Bytea), cast, ..self }
+    /// The same column, which arrives as a record, or as an array of records, if its fields are known.
+    pub(crate) fn into_record(self, composites: Composites) -> Self {
+        match self.composite.as_ref().and_then(|compound| compound.cast(composites)) {
+            None => self,
+            cast => Self { wire_oid: BYTEA, codec: Codec::Scalar(Scalar::Bytea), cast, ..self },
+        }
     }
 
-    /// The composite that it arrives as.
+    /// The composite that it arrives as, or that it is an array of.
     pub(crate) fn record(&self) -> Option<&Composite> {
         match &self.cast {
-            Some(Cast::Record(composite)) => Some(composite),
+            Some(Cast::Record(composite) | Cast::Records(composite)) => Some(composite),
             _ => None,
         }
+    }
+
+    /// Whether it arrives as an array of records.
+    pub(crate) fn is_array_of_records(&self) -> bool {
+        matches!(self.cast, Some(Cast::Records(_)))
     }
 }
 
@@ -121,12 +154,15 @@ impl Described {
     /// The same for rows in which composites arrive as records, but for columns of these names, which a key is made of;
     /// `None` where it is no other. `caller` is the statement's text.
     pub(crate) fn with(&self, composites: Composites, caller: &str, but: &[String]) -> Option<Self> {
-        let record = |column: &Column| column.composite.is_some() && !but.contains(&column.name);
-        if composites == Composites::Text || !self.columns.iter().any(record) {
+        let record = |column: &Column| {
+            let cast = column.composite.as_ref().and_then(|compound| compound.cast(composites));
+            cast.is_some() && !but.contains(&column.name)
+        };
+        if !self.columns.iter().any(record) {
             return None;
         }
         let columns: Vec<_> = (self.columns.iter().cloned())
-            .map(|column| if record(&column) { column.into_record() } else { column })
+            .map(|column| if record(&column) { column.into_record(composites) } else { column })
             .collect();
         let query = sql::casting(caller, &columns.iter().map(|column| column.cast.as_ref()).collect::<Vec<_>>());
         Some(Self { columns, query, ..self.clone() })
@@ -146,7 +182,8 @@ mod tests {
     }
 
     fn nested(name: &str, inner: Composite) -> Column {
-        Column { composite: Some(Arc::new(inner)), ..field(name, 99_999) }.into_record()
+        let column = Column { composite: Some(Compound::One(Arc::new(inner))), ..field(name, 99_999) };
+        column.into_record(Composites::Structs { in_lists: true })
     }
 
     fn composite(fields: Vec<Column>) -> Composite {
@@ -163,6 +200,21 @@ mod tests {
         let inner = "CASE WHEN (q.c0).\"n\" IS DISTINCT FROM NULL THEN ROW(((q.c0).\"n\").\"B\"\"\"::text) END";
         let expected = format!("CASE WHEN q.c0 IS DISTINCT FROM NULL THEN ROW((q.c0).\"a\", {inner}) END");
         assert_eq!(mixed.expression("q.c0"), expected);
+    }
+
+    #[test]
+    fn an_array_of_composites_is_records_unless_arrays_are_to_be_text() {
+        let compound = Compound::Array(Arc::new(composite(vec![field("a", 23)])));
+        let column = Column { composite: Some(compound), ..field("c", 99_998) };
+        for (composites, cast) in [
+            (Composites::Text, "q.c0::text"),
+            (Composites::Structs { in_lists: false }, "q.c0::text"),
+            (Composites::Structs { in_lists: true }, "pg_catalog.array_send(q.c0)"),
+        ] {
+            let column = column.clone().into_record(composites);
+            assert_eq!(column.cast.as_ref().map(|cast| cast.of("q.c0")).as_deref(), Some(cast));
+            assert_eq!(column.is_array_of_records(), cast.contains("array_send"));
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ use std::{collections::HashMap, sync::Arc};
 use rowstream_contract::v1::Value;
 
 use self::{
-    composite::Composite,
+    composite::Compound,
     declared::Default,
     named::NamedQuery,
     sql::{Cast, Wrapped},
@@ -122,8 +122,8 @@ pub(crate) struct Column {
     pub(crate) nullable: Option<bool>,
     /// Precision and scale of a `numeric` of a table's column that has them, or of its elements.
     pub(crate) numeric: Option<(u8, u8)>,
-    /// The fields of a composite, where they are known.
-    pub(crate) composite: Option<Arc<Composite>>,
+    /// The fields of a composite, or of those in an array, where they are known.
+    pub(crate) composite: Option<Compound>,
 }
 
 impl Column {

@@ -74,6 +74,8 @@ pub(crate) enum Cast {
     Array,
     /// A composite as `record_send` gives it, a `bytea`.
     Record(Arc<Composite>),
+    /// An array of a plain one as `array_send` gives it, a `bytea`.
+    Records(Arc<Composite>),
 }
 
 impl Cast {
@@ -84,6 +86,7 @@ impl Cast {
             Self::Output => format!("(ARRAY[{column}]::text::text[])[1]"),
             Self::Array => format!("{column}::text::text[]"),
             Self::Record(composite) => format!("pg_catalog.record_send({})", composite.expression(column)),
+            Self::Records(_) => format!("pg_catalog.array_send({column})"),
         }
     }
 }

@@ -220,14 +220,18 @@ impl<'a> Pipeline<'a> {
                 }
             }
         };
+        // Described anew, the statement may be read well: then the call goes on.
+        let again = matches!(error, Error::SchemaChanged) && self.untouched();
         self.error.get_or_insert(error);
-        self.call.stop.stop(Cause::Failed);
+        if !again {
+            self.call.stop.stop(Cause::Failed);
+        }
     }
 }
 
 impl RowSink for Pipeline<'_> {
     fn push(&mut self, row: &impl RawRow) -> bool {
-        if self.call.stop.now().is_some() {
+        if self.error.is_some() || self.call.stop.now().is_some() {
             return false;
         }
         if !self.pass(row) {
@@ -263,7 +267,7 @@ impl RowSink for Pipeline<'_> {
     }
 
     fn has_enough(&self) -> bool {
-        self.truncated || self.complete
+        self.truncated || self.complete || self.error.is_some()
     }
 
     fn bytes(&self) -> i64 {

@@ -2,7 +2,13 @@
 
 use super::{calls::Call, pipeline::Pipeline};
 use crate::{
-    cursor::{bind::Bound, copy::Copy, portal::Portal, read::Cursor, session::Session},
+    cursor::{
+        bind::Bound,
+        copy::Copy,
+        portal::Portal,
+        read::{Cursor, RowSink as _},
+        session::Session,
+    },
     error::Error,
     plan::{Described, strategy::Way},
     stop::Stop,
@@ -80,7 +86,7 @@ async fn fetch_all(cursor: &mut Cursor, pipeline: &mut Pipeline<'_>, call: &Call
         if fetched.rows > 0 {
             pipeline.end_of_fetch().await;
         }
-        if fetched.done || one_row || pipeline.truncated {
+        if fetched.done || one_row || pipeline.has_enough() {
             return Ok(());
         }
     }

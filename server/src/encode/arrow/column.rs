@@ -86,14 +86,8 @@ impl Column {
         let values = match kind {
             Kind::Scalar(scalar) => Values::of(scalar, rows),
             Kind::ArrayText(element) => Values::Bytes(Text::new(rows), BytesForm::ArrayText(element)),
-            Kind::List(element) => {
-                let item = match &data_type {
-                    DataType::List(field) => field.data_type().clone(),
-                    other => other.clone(),
-                };
-                let items = Self::new(Kind::Scalar(element), item, unfit_as_null, rows);
-                Values::List(Box::new(items), offsets(rows))
-            }
+            Kind::List(element) => Values::list(Kind::Scalar(element), &data_type, unfit_as_null, rows),
+            Kind::Structs(fields) => Values::list(Kind::Struct(fields), &data_type, unfit_as_null, rows),
             Kind::Struct(fields) => Values::Struct(Record::new(fields, &data_type, unfit_as_null, rows)),
         };
         Self { values, nulls: NullBufferBuilder::new(rows), len: 0, data_type, unfit_as_null }
@@ -248,6 +242,14 @@ impl Text {
 }
 
 impl Values {
+    fn list(element: Kind, data_type: &DataType, unfit_as_null: bool, rows: usize) -> Self {
+        let item = match data_type {
+            DataType::List(field) => field.data_type().clone(),
+            other => other.clone(),
+        };
+        Self::List(Box::new(Column::new(element, item, unfit_as_null, rows)), offsets(rows))
+    }
+
     fn of(kind: ScalarKind, rows: usize) -> Self {
         let bytes = |form| Self::Bytes(Text::new(rows), form);
         match kind {

@@ -35,6 +35,8 @@ pub(crate) enum Kind {
     ArrayText(Scalar),
     /// A record; of each field the type that it must be of.
     Struct(Vec<(u32, Kind)>),
+    /// An array of such.
+    Structs(Vec<(u32, Kind)>),
 }
 
 /// The same for what is not an array.
@@ -67,7 +69,8 @@ impl Kind {
     pub(crate) fn of(column: &Column, options: ArrowOptions) -> Self {
         if let Some(composite) = column.record() {
             let fields = composite.fields().iter();
-            return Self::Struct(fields.map(|field| (field.wire_oid, Self::of(field, options))).collect());
+            let fields = fields.map(|field| (field.wire_oid, Self::of(field, options))).collect();
+            return if column.is_array_of_records() { Self::Structs(fields) } else { Self::Struct(fields) };
         }
         match column.codec {
             Codec::Scalar(scalar) => Self::Scalar(ScalarKind::of(scalar, column.numeric)),
@@ -143,13 +146,16 @@ pub(crate) fn field(column: &Column, options: ArrowOptions) -> Field {
             DataType::List(Arc::new(item))
         }
         Kind::ArrayText(_) => DataType::Utf8,
-        Kind::Struct(_) => {
-            let fields = column.record().map_or(&[][..], Composite::fields);
-            DataType::Struct(fields.iter().map(|inner| field(inner, options)).collect())
-        }
+        Kind::Struct(_) => structs(column, options),
+        Kind::Structs(_) => DataType::List(Arc::new(Field::new_list_field(structs(column, options), true))),
     };
     Field::new(&column.name, data_type, column.nullable != Some(false) || options.unrepresentable_as_null)
         .with_metadata(metadata)
+}
+
+fn structs(column: &Column, options: ArrowOptions) -> DataType {
+    let fields = column.record().map_or(&[][..], Composite::fields);
+    DataType::Struct(fields.iter().map(|inner| field(inner, options)).collect())
 }
 
 /// What a field's metadata says of the extension type that a type's values are, or an array's elements; nothing for most.

@@ -7,10 +7,10 @@ pub(crate) mod read;
 pub(crate) mod render;
 pub(crate) mod slice;
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use self::name::TableName;
-use super::{TypeName, composite::Composite, sql::Cast};
+use super::{TypeName, composite::Compound, sql::Cast};
 
 /// What the catalog tells of a table that is open.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ impl Table {
         self.columns.iter().find(|column| column.name == name)
     }
 
-    /// The columns whose type is a composite.
+    /// The columns whose type is a composite, or an array of one.
     pub(crate) fn composites(&self) -> impl Iterator<Item = &TableColumn> {
         self.columns.iter().filter(|column| column.is_composite)
     }
@@ -65,9 +65,10 @@ pub(crate) struct TableColumn {
     pub(crate) nullable: Option<bool>,
     /// The type is an array: several values of it cannot be put into an array.
     pub(crate) is_array: bool,
+    /// It is a composite, or an array of one.
     pub(crate) is_composite: bool,
-    /// Its fields, where they are known: they are looked up for a table that is read.
-    pub(crate) composite: Option<Arc<Composite>>,
+    /// The fields, where they are known: they are looked up for a table that is read.
+    pub(crate) composite: Option<Compound>,
     /// A value is bound as text, and cast in the statement: our driver cannot describe parameters of every type
     /// (multiranges, and what may hold one).
     pub(crate) from_text: bool,

@@ -105,8 +105,8 @@ pub(super) fn announced(columns: &[&TableColumn], composites: Composites, order:
             composite: column.composite.clone(),
             ..announced.with_modifier(column.modifier)
         };
-        let text = composites == Composites::Text || order.is_some_and(|order| order.has(index));
-        if text { announced } else { announced.into_record() }
+        let text = order.is_some_and(|order| order.has(index));
+        if text { announced } else { announced.into_record(composites) }
     };
     columns.iter().enumerate().map(announced).collect()
 }
