@@ -53,11 +53,12 @@ impl Chosen {
     }
 }
 
-/// Chooses for a statement that has so many parameters, of which so many last ones only say where it goes on.
-pub(crate) fn choose(options: &ReadOptions, parameters: usize, behind: usize) -> Result<Chosen, Error> {
+/// Chooses for a statement, or a part of one, that has so many parameters, of which so many last ones only say where it
+/// goes on.
+pub(crate) fn choose(options: &ReadOptions, part: bool, parameters: usize, behind: usize) -> Result<Chosen, Error> {
     let asked = |way| Ok(Chosen::new(way, "the caller asked for it"));
     match options.strategy {
-        Strategy::Auto => Ok(auto(options)),
+        Strategy::Auto => Ok(auto(options, part && parameters == 0)),
         Strategy::Cursor => asked(Way::Cursor),
         Strategy::Portal => asked(Way::Portal),
         Strategy::Copy if parameters == 0 => asked(Way::Copy),
@@ -73,10 +74,13 @@ pub(crate) fn choose(options: &ReadOptions, parameters: usize, behind: usize) ->
     }
 }
 
-fn auto(options: &ReadOptions) -> Chosen {
+fn auto(options: &ReadOptions, part_without_values: bool) -> Chosen {
     match options.encoding {
         _ if options.max_rows.is_some() => {
             Chosen::new(Way::Cursor, "there is a limit on rows; a cursor computes few beyond it")
+        }
+        _ if part_without_values => {
+            Chosen::new(Way::Copy, "parts are read at once, and share the processors; COPY is the least work in all")
         }
         Encoding::Rows => Chosen::new(Way::Cursor, "rows may be taken slowly; a cursor can wait at no cost"),
         Encoding::Arrow(_) => {
@@ -102,7 +106,7 @@ mod tests {
     }
 
     fn way(strategy: Strategy, encoding: Encoding, max_rows: Option<i64>, parameters: usize) -> Way {
-        choose(&options(strategy, encoding, max_rows), parameters, 0).expect("allowed").way
+        choose(&options(strategy, encoding, max_rows), false, parameters, 0).expect("allowed").way
     }
 
     #[test]
@@ -122,6 +126,21 @@ mod tests {
     }
 
     #[test]
+    fn a_part_is_copied_if_nothing_stands_against_it() {
+        for (strategy, encoding, max_rows, parameters, expected) in [
+            (Strategy::Auto, ARROW, None, 0, Way::Copy),
+            (Strategy::Auto, Encoding::Rows, None, 0, Way::Copy),
+            (Strategy::Auto, ARROW, None, 1, Way::Portal),
+            (Strategy::Auto, Encoding::Rows, None, 1, Way::Cursor),
+            (Strategy::Auto, ARROW, Some(5), 0, Way::Cursor),
+            (Strategy::Portal, ARROW, None, 0, Way::Portal),
+        ] {
+            let chosen = choose(&options(strategy, encoding, max_rows), true, parameters, 0).expect("allowed").way;
+            assert_eq!(chosen, expected, "{strategy:?} {encoding:?} {max_rows:?} {parameters}");
+        }
+    }
+
+    #[test]
     fn a_wish_is_granted_but_for_copy_with_values() {
         for (strategy, parameters, expected) in [
             (Strategy::Cursor, 1, Way::Cursor),
@@ -131,7 +150,7 @@ mod tests {
         ] {
             assert_eq!(way(strategy, ARROW, Some(1), parameters), expected);
         }
-        let refused = choose(&options(Strategy::Copy, Encoding::Rows, None), 2, 1).expect_err("has values");
+        let refused = choose(&options(Strategy::Copy, Encoding::Rows, None), false, 2, 1).expect_err("has values");
         let expected =
             "strategy: COPY takes no values, and this read has 2; ask for STRATEGY_PORTAL or STRATEGY_CURSOR";
         assert_eq!(refused.to_string(), expected);

@@ -184,7 +184,8 @@ impl Read<'_> {
             outdated
         };
         let behind = keyset.as_mut().map(|keyset| std::mem::take(&mut keyset.behind)).unwrap_or_default();
-        let chosen = match choose(self.options, plan.described.parameters.len(), behind.len()) {
+        let part = self.statement.partition.is_some();
+        let chosen = match choose(self.options, part, plan.described.parameters.len(), behind.len()) {
             Ok(chosen) => chosen,
             Err(error) => {
                 self.measures.database = started.elapsed();
