@@ -95,6 +95,8 @@ impl ReadSessionBuilder {
             partitions: answer.partitions.into_iter().map(Partition::from).collect(),
             strategy,
             strategy_reason: answer.partition_reason,
+            partition_by: answer.partition_by,
+            partitioned_by_primary_key: answer.partition_by_primary_key,
             snapshot_time: answer.snapshot.as_ref().and_then(|snapshot| snapshot.create_time?.try_into().ok()),
             snapshot: answer.snapshot.unwrap_or_default().id,
             resume_guarantee: ResumeGuarantee::from_wire(guarantee),
@@ -116,6 +118,8 @@ pub struct ReadSession {
     partitions: Vec<Partition>,
     strategy: PartitionStrategy,
     strategy_reason: String,
+    partition_by: Vec<String>,
+    partitioned_by_primary_key: bool,
     snapshot: String,
     snapshot_time: Option<SystemTime>,
     resume_guarantee: ResumeGuarantee,
@@ -151,6 +155,20 @@ impl ReadSession {
     #[must_use]
     pub fn strategy_reason(&self) -> &str {
         &self.strategy_reason
+    }
+
+    /// The columns that the result was divided by: one for ranges of a key, one or more for a hash; none else, and for a
+    /// hash of all columns of a statement.
+    #[must_use]
+    pub fn partition_by(&self) -> &[String] {
+        &self.partition_by
+    }
+
+    /// Whether those are columns of the table's primary key: a row then stays in its partition whatever else of it is
+    /// updated.
+    #[must_use]
+    pub fn is_partitioned_by_primary_key(&self) -> bool {
+        self.partitioned_by_primary_key
     }
 
     /// PostgreSQL's name of the snapshot.

@@ -2,6 +2,8 @@
 //! is in its files in the end is what its snapshot saw, each row once.
 
 use std::{
+    ffi::OsStr,
+    io::Read,
     net::{SocketAddr, TcpListener},
     os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
@@ -9,6 +11,9 @@ use std::{
     time::Duration,
 };
 
+use arrow_array::{RecordBatch, cast::AsArray as _, types::Int32Type};
+use arrow_ipc::reader::FileReader;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rowstream_testkit::{Database, PATIENCE, Postgres, Program, bin, eventually};
 use tokio::{task::spawn_blocking, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -17,6 +22,17 @@ use crate::size::{Size, figure};
 
 const ROWS: usize = 24_000;
 const PARTITIONS: usize = 8;
+
+/// The flags of an export's files and partitions. By a hash, a partition cannot be resumed within.
+const FORMS: [&[&str]; 4] = [
+    &["-f", "csv"],
+    &["-f", "parquet"],
+    &["-f", "csv", "--compress", "zstd", "--partition-strategy", "hash"],
+    &["-f", "arrow", "--partition-strategy", "key-range"],
+];
+
+/// A row, as COPY writes it.
+type Rows = Vec<String>;
 
 /// Servers of one database with the same keys, the files of an export, and somebody who writes all the time.
 struct Scene {
@@ -97,39 +113,40 @@ impl Scene {
         self.directory.path().join(name)
     }
 
-    fn export(&self, out: &Path, more: &[&str]) -> Child {
-        self.export_as("csv", PARTITIONS, out, more)
+    fn export(&self, form: &[&str], out: &Path, more: &[&str]) -> Child {
+        self.export_in(PARTITIONS, form, out, more)
     }
 
-    fn export_as(&self, format: &str, partitions: usize, out: &Path, more: &[&str]) -> Child {
+    fn export_in(&self, partitions: usize, form: &[&str], out: &Path, more: &[&str]) -> Child {
         let mut command = Command::new(bin("rowstream"));
         let endpoints: Vec<_> = self.servers.iter().map(|server| format!("http://{}", server.address)).collect();
-        command.args(["export", "--endpoint", &endpoints.join(","), "--table", "goods", "-f", format, "-o"]).arg(out);
+        command.args(["export", "--endpoint", &endpoints.join(","), "--table", "goods", "-o"]).arg(out).args(form);
         command.args(["--partitions", &partitions.to_string(), "--concurrency", "4", "--file-size", "1MiB"]);
         command.args(["--retries", "100"]).args(more).env("XDG_CONFIG_HOME", "/nonexistent");
         command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("started")
     }
 
     /// Waits until an export has a snapshot, and reads with psql what that sees.
-    async fn seen(&self, out: &Path) -> Vec<String> {
-        let journal = out.join("export.journal");
-        let mut snapshot = None;
+    async fn seen(&self, out: &Path) -> Rows {
+        self.seen_in_another(out, "").await.1
+    }
+
+    /// The same of another snapshot than that one; with its name.
+    async fn seen_in_another(&self, out: &Path, than: &str) -> (String, Rows) {
+        let mut name = None;
         eventually("the export has a session", PATIENCE, async || {
-            let text = std::fs::read_to_string(&journal).unwrap_or_default();
-            let first = text.split_inclusive('\n').next().filter(|line| line.ends_with('\n'));
-            let begun: Option<serde_json::Value> = first.and_then(|line| serde_json::from_str(line).ok());
-            snapshot = begun.and_then(|begun| Some(begun["snapshot"]["id"].as_str()?.to_owned()));
-            snapshot.is_some()
+            name = snapshot(out).filter(|name| name != than);
+            name.is_some()
         })
         .await;
-        self.rows(&format!(
-            "begin isolation level repeatable read; set transaction snapshot '{}';",
-            snapshot.expect("a snapshot")
-        ))
+        let name = name.expect("a snapshot");
+        let begin = format!("begin isolation level repeatable read; set transaction snapshot '{name}';");
+        let rows = self.rows(&begin);
+        (name, rows)
     }
 
     /// The rows as COPY has them, sorted, in a transaction that begins so.
-    fn rows(&self, begin: &str) -> Vec<String> {
+    fn rows(&self, begin: &str) -> Rows {
         let copied = self.database.psql(&format!("{begin} copy goods to stdout (format csv); commit")).expect("copied");
         let mut rows: Vec<_> = copied.lines().filter(|line| line.contains(',')).map(str::to_owned).collect();
         rows.sort_unstable();
@@ -149,10 +166,10 @@ impl Scene {
     }
 
     /// Runs an export until it is complete, however often it has to be begun again; answers how often it ended early.
-    async fn until_complete(&self, out: &Path) -> u32 {
+    async fn until_complete(&self, form: &[&str], out: &Path) -> u32 {
         let mut early = 0;
         loop {
-            let (status, told) = ended(self.export(out, &[])).await;
+            let (status, told) = ended(self.export(form, out, &[])).await;
             match status.code() {
                 Some(0) => return early,
                 // Lost all of its servers, or one of them while it asked.
@@ -182,6 +199,14 @@ impl Scene {
         holder.expect("a holder")
     }
 
+    /// The servers that read partitions just now.
+    fn reading(&self) -> Vec<usize> {
+        let ports = self.database.psql(&format!("select client_port from {BUSY}")).expect("asked");
+        let ports: Vec<u16> = ports.lines().filter_map(|port| port.trim().parse().ok()).collect();
+        let reads = |server: &Server| ports.iter().any(|port| server.program.owns_port(*port));
+        (0..self.servers.len()).filter(|index| reads(&self.servers[*index])).collect()
+    }
+
     async fn end(self) -> u64 {
         self.stop.cancel();
         let mut writes = 0;
@@ -192,15 +217,57 @@ impl Scene {
     }
 }
 
+/// Backends that read partitions, not those that hold snapshots.
+const BUSY: &str = "pg_stat_activity where state <> 'idle' and datname = current_database()
+    and application_name like 'rowstream %' and application_name not like 'rowstream session %'";
+
+/// The name of an export's snapshot, once it has one.
+fn snapshot(out: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(out.join("export.journal")).ok()?;
+    let first = text.split_inclusive('\n').next().filter(|line| line.ends_with('\n'))?;
+    let begun: serde_json::Value = serde_json::from_str(first).ok()?;
+    Some(begun["snapshot"]["id"].as_str()?.to_owned())
+}
+
 /// What a complete export has in its files, sorted.
-fn exported(out: &Path) -> Vec<String> {
+fn exported(out: &Path) -> Rows {
     let files = std::fs::read_dir(out).expect("a directory").map(|entry| entry.expect("an entry").path());
     let mut rows = Vec::new();
-    for file in files.filter(|file| file.extension().is_some_and(|extension| extension == "csv")) {
-        rows.extend(std::fs::read_to_string(file).expect("read").lines().skip(1).map(str::to_owned));
+    for path in files {
+        let file = std::fs::File::open(&path).expect("opened");
+        match path.extension().and_then(OsStr::to_str) {
+            Some("csv") => rows.extend(lines(file)),
+            Some("zst") => rows.extend(lines(zstd::Decoder::new(file).expect("compressed"))),
+            Some("parquet") => {
+                let batches = ParquetRecordBatchReaderBuilder::try_new(file).and_then(|reader| reader.build());
+                rows.extend(batches.expect("Parquet").flat_map(|batch| values(&batch.expect("a batch"))));
+            }
+            Some("arrow") => {
+                let batches = FileReader::try_new_buffered(file, None).expect("Arrow");
+                rows.extend(batches.flat_map(|batch| values(&batch.expect("a batch"))));
+            }
+            _ => assert_eq!(path.file_name(), Some(OsStr::new("manifest.json"))),
+        }
     }
     rows.sort_unstable();
     rows
+}
+
+/// Below the header.
+fn lines(mut text: impl Read) -> Rows {
+    let mut read = String::new();
+    text.read_to_string(&mut read).expect("read");
+    read.lines().skip(1).map(str::to_owned).collect()
+}
+
+fn values(batch: &RecordBatch) -> Rows {
+    let (ids, texts, numbers) = (
+        batch.column(0).as_primitive::<Int32Type>(),
+        batch.column(1).as_string::<i32>(),
+        batch.column(2).as_primitive::<Int32Type>(),
+    );
+    let row = |row| format!("{},{},{}", ids.value(row), texts.value(row), numbers.value(row));
+    (0..batch.num_rows()).map(row).collect()
 }
 
 async fn ended(child: Child) -> (ExitStatus, String) {
@@ -221,9 +288,9 @@ async fn an_export_that_is_killed_again_and_again_has_each_row_of_its_snapshot_o
     let (mut kills, mut exports) = (0, 0);
     while kills < asked {
         exports += 1;
-        let out = scene.out(&format!("export-{exports}"));
+        let (out, form) = (scene.out(&format!("export-{exports}")), FORMS[exports % FORMS.len()]);
         // So slow that its snapshot is there when it is looked at.
-        let mut running = scene.export(&out, &["--rate", "3/s"]);
+        let mut running = scene.export(form, &out, &["--rate", "3/s"]);
         let seen = scene.seen(&out).await;
         let (status, told) = loop {
             // Shorter and longer than an export takes in all.
@@ -236,7 +303,7 @@ async fn an_export_that_is_killed_again_and_again_has_each_row_of_its_snapshot_o
                 break (status, told);
             }
             kills += 1;
-            running = scene.export(&out, &["--rate", "8/s"]);
+            running = scene.export(form, &out, &["--rate", "8/s"]);
         };
         assert!(status.success(), "{told}");
         scene.check(&out, &seen);
@@ -258,21 +325,23 @@ async fn servers_and_backends_that_are_killed_cost_an_export_no_row() {
     let (mut kills, mut exports, mut early) = (0, 0, 0);
     while kills < asked {
         exports += 1;
-        let out = scene.out(&format!("export-{exports}"));
-        let mut running = scene.export(&out, &["--rate", "3/s"]);
+        let (out, form) = (scene.out(&format!("export-{exports}")), FORMS[exports % FORMS.len()]);
+        let mut running = scene.export(form, &out, &["--rate", "3/s"]);
         let seen = scene.seen(&out).await;
         let holder = scene.holder().await;
         while running.try_wait().expect("asked").is_none() && kills < asked {
             if kills % 2 == 0 {
-                let victim = (holder + 1 + fastrand::usize(0..2)) % 3;
+                let victims: Vec<_> = scene.reading().into_iter().filter(|index| *index != holder).collect();
+                let Some(victim) = fastrand::choice(victims) else {
+                    sleep(Duration::from_millis(20)).await;
+                    continue;
+                };
                 scene.kill(victim).await;
                 let address = scene.servers[victim].address;
                 scene.servers[victim] = scene.server(address).await;
             } else {
-                let sql = "select count(*) filter (where state <> 'idle' and pg_terminate_backend(pid))
-                           from pg_stat_activity where datname = current_database()
-                           and application_name like 'rowstream %' and application_name not like 'rowstream session %'";
-                let ended = scene.database.psql(sql).expect("terminated");
+                let sql = format!("select count(*) filter (where pg_terminate_backend(pid)) from {BUSY}");
+                let ended = scene.database.psql(&sql).expect("terminated");
                 sleep(Duration::from_millis(fastrand::u64(0..200))).await;
                 if ended.trim() == "0" {
                     continue;
@@ -283,7 +352,7 @@ async fn servers_and_backends_that_are_killed_cost_an_export_no_row() {
         let (status, told) = ended(running).await;
         if !status.success() {
             assert!(matches!(status.code(), Some(69 | 75)), "{told}");
-            early += 1 + scene.until_complete(&out).await;
+            early += 1 + scene.until_complete(form, &out).await;
         }
         scene.check(&out, &seen);
     }
@@ -302,24 +371,19 @@ async fn servers_and_backends_that_are_killed_cost_an_export_no_row() {
 async fn an_export_takes_longer_than_its_server_lets_a_call_take() {
     // Read in some seconds.
     let scene = Scene::with(1, 6 * ROWS, &["--max-deadline", "500ms", "--default-deadline", "500ms"]).await;
-    for (format, partitions) in [("csv", 1), ("parquet", 2)] {
-        let out = scene.out(format);
-        let running = scene.export_as(format, partitions, &out, &[]);
+    let cuts = || {
+        let log = scene.servers[0].program.log();
+        let cut = log.iter().filter(|line| line.message() == "call" && line.text("outcome") == "DEADLINE_EXCEEDED");
+        cut.count()
+    };
+    for (partitions, form) in [(1, FORMS[0]), (2, FORMS[1])] {
+        let (out, before) = (scene.out(form[1]), cuts());
+        let running = scene.export_in(partitions, form, &out, &[]);
         let seen = scene.seen(&out).await;
         let (status, told) = ended(running).await;
         assert!(status.success(), "{told}");
-        scene.verify(&out);
-        let log = scene.servers[0].program.log();
-        let cut = log.iter().filter(|line| line.message() == "call" && line.text("outcome") == "DEADLINE_EXCEEDED");
-        assert!(cut.count() > 0, "it was too fast");
-        match format {
-            "csv" => same(&exported(&out), &seen),
-            _ => {
-                let manifest = std::fs::read(out.join("manifest.json")).expect("a manifest");
-                let manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("JSON");
-                assert_eq!(manifest["rows"], seen.len());
-            }
-        }
+        assert!(cuts() > before, "{form:?}: it was too fast");
+        scene.check(&out, &seen);
     }
     scene.end().await;
 }
@@ -329,8 +393,8 @@ async fn when_the_server_that_holds_the_snapshot_is_killed_an_export_does_as_it_
     for what in ["fail", "restart", "continue-live"] {
         let mut scene = Scene::start(3).await;
         let out = scene.out(what);
-        let mut running = scene.export(&out, &["--rate", "2/s", "--on-snapshot-lost", what]);
-        let seen = scene.seen(&out).await;
+        let mut running = scene.export(FORMS[0], &out, &["--rate", "2/s", "--on-snapshot-lost", what]);
+        let (first, seen) = scene.seen_in_another(&out, "").await;
         let holder = scene.holder().await;
         eventually("two partitions are complete", PATIENCE, async || {
             let journal = std::fs::read_to_string(out.join("export.journal")).unwrap_or_default();
@@ -349,8 +413,12 @@ async fn when_the_server_that_holds_the_snapshot_is_killed_an_export_does_as_it_
             running.kill().expect("killed");
             let (status, _) = ended(running).await;
             assert_eq!(status.signal(), Some(9));
-            running = scene.export(&out, &["--rate", "8/s", "--on-snapshot-lost", what]);
+            running = scene.export(FORMS[0], &out, &["--rate", "8/s", "--on-snapshot-lost", what]);
         }
+        let again = match what {
+            "restart" => scene.seen_in_another(&out, &first).await.1,
+            _ => Rows::new(),
+        };
         let (status, told) = ended(running).await;
         match what {
             "fail" => {
@@ -359,9 +427,9 @@ async fn when_the_server_that_holds_the_snapshot_is_killed_an_export_does_as_it_
                 assert!(!out.join("manifest.json").exists());
             }
             "restart" => {
-                assert!(status.success() && told.contains("from a new one"), "{told}");
-                scene.verify(&out);
-                assert!(exported(&out) != seen, "the second snapshot saw what was written since the first");
+                assert!(status.success() && told.contains("from a new snapshot"), "{told}");
+                assert!(again != seen, "the second snapshot saw what was written since the first");
+                scene.check(&out, &again);
             }
             _ => {
                 assert!(status.success(), "{told}");

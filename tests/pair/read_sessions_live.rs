@@ -1,7 +1,7 @@
 //! Parts that are read without their session's snapshot: at the present state, for what cannot be ended in it.
 
 use rowstream_contract::v1::{
-    PartitionStrategy, ReadPartitionRequest, ResumeGuarantee, read_partition_response::Event,
+    CreateReadSessionRequest, PartitionStrategy, ReadPartitionRequest, ResumeGuarantee, read_partition_response::Event,
 };
 use tonic::Code;
 
@@ -43,6 +43,40 @@ async fn without_the_snapshot_parts_are_disjoint_and_complete_as_the_database_is
         assert_eq!(rows, now, "{strategy:?}");
     }
     pair.assert_settled().await;
+}
+
+#[tokio::test]
+async fn a_session_tells_by_what_columns_it_is_divided_and_whether_they_are_the_primary_key() {
+    let pair = Pair::with(&OPEN).await;
+    pair.psql(
+        "CREATE TABLE t (v text, b int, a int, PRIMARY KEY (a, b)); CREATE TABLE heap (v text, a int);
+        CREATE VIEW seen AS SELECT * FROM t; INSERT INTO t SELECT i, i, i FROM generate_series(1, 100) i",
+    );
+    let mut client = pair.raw_sessions();
+    let sql = || statement("SELECT a, b FROM t");
+    for (statement, strategy, by, columns, of_key) in [
+        (table("t"), PartitionStrategy::Ctid, &[][..], &[][..], false),
+        (table("t"), PartitionStrategy::Single, &[], &[], false),
+        (table("t"), PartitionStrategy::KeyRange, &[], &["a"], true),
+        (table("t"), PartitionStrategy::KeyRange, &["b"], &["b"], true),
+        (table("t"), PartitionStrategy::KeyRange, &["v"], &["v"], false),
+        (table("t"), PartitionStrategy::Hash, &[], &["a", "b"], true),
+        (table("t"), PartitionStrategy::Hash, &["a", "v"], &["a", "v"], false),
+        (table("heap"), PartitionStrategy::KeyRange, &[], &["v"], false),
+        (table("heap"), PartitionStrategy::Hash, &[], &["v", "a"], false),
+        (table("seen"), PartitionStrategy::Unspecified, &[], &["v", "b", "a"], false),
+        (sql(), PartitionStrategy::Hash, &[], &[], false),
+        (sql(), PartitionStrategy::Hash, &["b"], &["b"], false),
+        (sql(), PartitionStrategy::KeyRange, &[], &["a"], false),
+    ] {
+        let partition_by = by.iter().map(|&name| name.to_owned()).collect();
+        let request = CreateReadSessionRequest { partition_by, ..wish(statement, 3, strategy) };
+        let session = create(&mut client, request).await;
+        let told: Vec<_> = session.partition_by.iter().map(String::as_str).collect();
+        assert_eq!((told.as_slice(), session.partition_by_primary_key), (columns, of_key), "{strategy:?} {by:?}");
+        delete(&mut client, &session).await;
+    }
+    pair.stop().await;
 }
 
 #[tokio::test]

@@ -90,6 +90,20 @@ impl ReadSession {
         self.inner.strategy_reason()
     }
 
+    /// The columns that the result was divided by: one for ranges of a key, one or more for a hash; none else, and for a
+    /// hash of all columns of a statement.
+    #[must_use]
+    pub fn partition_by(&self) -> &[String] {
+        self.inner.partition_by()
+    }
+
+    /// Whether those are columns of the table's primary key: a row then stays in its partition whatever else of it is
+    /// updated.
+    #[must_use]
+    pub fn is_partitioned_by_primary_key(&self) -> bool {
+        self.inner.is_partitioned_by_primary_key()
+    }
+
     /// PostgreSQL's name of the snapshot.
     #[must_use]
     pub fn snapshot(&self) -> &str {

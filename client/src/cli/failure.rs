@@ -34,9 +34,9 @@ pub(crate) enum Failure {
     Export { directory: PathBuf, problems: Vec<String> },
     /// Another process exports into that directory.
     ExportBusy(PathBuf),
-    /// The snapshot of an export is gone before the export is complete: as a call has told, or the journal; and whether
-    /// what is missing can be read without it.
-    SnapshotLost { error: Option<Error>, directory: PathBuf, can_go_live: bool },
+    /// The snapshot of an export is gone, or what is exported has changed, before the export is complete: as a call has
+    /// told, or the journal; and what helps.
+    SnapshotLost { error: Option<Error>, directory: PathBuf, remedies: Remedies },
     /// The server's own limit has ended the read of a partition, from 1, that cannot go on where it was.
     PartitionTooLong { error: Error, partition: usize },
     /// Calls of a fan-out failed, or in mode `first` all of them; the others did not.
@@ -53,6 +53,15 @@ pub(crate) enum Failure {
     ClosedPipe,
     /// A signal came; with how far the rows had come, where there were any to come.
     Interrupted { signal: Signal, rows: Option<u64> },
+}
+
+/// What helps where a snapshot is gone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Remedies {
+    /// Another snapshot would do better.
+    pub(crate) restart: bool,
+    /// What is missing can be read without it.
+    pub(crate) continue_live: bool,
 }
 
 /// Lines of an input that cannot be used.
@@ -81,6 +90,11 @@ impl Failure {
     /// Of a directory.
     pub(crate) fn export(directory: &Path, problem: impl Into<String>) -> Self {
         Self::Export { directory: directory.to_owned(), problems: vec![problem.into()] }
+    }
+
+    /// A file that could not be written.
+    pub(crate) fn file(path: &Path, source: io::Error) -> Self {
+        Self::Output { path: Some(path.to_owned()), source }
     }
 
     /// A failed write; to a closed pipe it is no error.

@@ -6,10 +6,10 @@ use std::{
     path::Path,
 };
 
-use rowstream_client::{Error, ServerError, sink::Visible};
+use rowstream_client::{Error, Reason, ServerError, sink::Visible};
 
 use super::{
-    failure::{Failure, Unusable},
+    failure::{Failure, Remedies, Unusable},
     fanout::Refused,
 };
 
@@ -33,16 +33,8 @@ pub(crate) fn write(failure: &Failure, out: &mut impl Write) -> io::Result<()> {
         Failure::ExportBusy(directory) => {
             writeln!(out, "rowstream: another process exports into {}", shown(directory))
         }
-        Failure::SnapshotLost { error, directory, can_go_live } => {
-            let told = error.as_ref().map(|error| format!(": {}", Visible(&error.to_string()))).unwrap_or_default();
-            writeln!(out, "rowstream: the snapshot of the export is gone before it was complete{told}")?;
-            let live = "; continue-live reads what is missing at the present state";
-            writeln!(
-                out,
-                "hint: the files in {} stay; --on-snapshot-lost restart begins anew{}",
-                shown(directory),
-                if *can_go_live { live } else { "" }
-            )
+        Failure::SnapshotLost { error, directory, remedies } => {
+            write_snapshot_lost(error.as_ref(), directory, *remedies, out)
         }
         Failure::PartitionTooLong { error, partition } => {
             writeln!(out, "rowstream: partition {partition}: {}", Visible(&error.to_string()))?;
@@ -111,6 +103,32 @@ fn write_export(directory: &Path, problems: &[String], out: &mut impl Write) -> 
             writeln!(out, "rowstream: {}: not what was exported", shown(directory))?;
             problems.iter().try_for_each(|problem| writeln!(out, "{}", Visible(problem)))
         }
+    }
+}
+
+fn write_snapshot_lost(
+    error: Option<&Error>,
+    directory: &Path,
+    remedies: Remedies,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let reason = error.and_then(Error::server).and_then(ServerError::reason);
+    let what = match reason {
+        Some(Reason::SchemaChanged) => "what is exported has changed",
+        _ => "the snapshot of the export is gone",
+    };
+    let told = error.map(|error| format!(": {}", Visible(&error.to_string()))).unwrap_or_default();
+    writeln!(out, "rowstream: {what} before it was complete{told}")?;
+    write!(out, "hint: the files in {} stay; ", shown(directory))?;
+    match remedies.restart {
+        true => write!(out, "--on-snapshot-lost restart begins anew")?,
+        false => {
+            write!(out, "no snapshot lives as long as the export takes: raise rowstream-server's --max-snapshot-age")?
+        }
+    }
+    match remedies.continue_live {
+        true => writeln!(out, "; continue-live reads what is missing at the present state"),
+        false => writeln!(out),
     }
 }
 

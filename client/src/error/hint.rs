@@ -70,6 +70,9 @@ fn server_hint(error: &ServerError) -> Option<String> {
         Some(Reason::DeadlineExceeded) => "give it a longer deadline, or ask for less".to_owned(),
         Some(Reason::QueryIdInUse) => "choose another query id, or cancel the running call".to_owned(),
         Some(Reason::ConsumerStalled) => "take rows faster, or raise rowstream-server's --stall-timeout".to_owned(),
+        Some(Reason::InvalidToken) => {
+            "do all endpoints have the same --token-keys, and are they servers of one database?".to_owned()
+        }
         Some(Reason::QueryBroken) => "the operator must mend the named query's file".to_owned(),
         None if error.code() == Code::Unimplemented => "is this a rowstream-server of the same version?".to_owned(),
         None if error.code() == Code::OutOfRange => "raise the client's limit on a message's size".to_owned(),

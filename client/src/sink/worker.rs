@@ -18,6 +18,10 @@ use std::{
 use tempfile::NamedTempFile;
 use tokio::sync::{mpsc, oneshot};
 
+/// How many bytes may be written of a file before they are on disk: a disk that is slower than what comes holds it up
+/// little by little, and not for minutes at the end, when whoever sends it may lose patience.
+const SYNC_EVERY: u64 = 16 << 20;
+
 /// What is done on the thread.
 pub(super) trait Work: Send + 'static {
     /// What comes to it.
@@ -64,10 +68,16 @@ impl<T: Send + 'static> Worker<T> {
         let size = Arc::<AtomicU64>::default();
         let measured = size.clone();
         let run = move || {
+            let mut synced = 0;
             while let Some(item) = receiver.blocking_recv() {
                 work.write(item, target.file())?;
                 // A pipe has no position, and nobody asks for its size.
-                measured.store(target.file().stream_position().unwrap_or(0) + work.held(), Ordering::Relaxed);
+                let written = target.file().stream_position().unwrap_or(0);
+                measured.store(written + work.held(), Ordering::Relaxed);
+                if temporary && written - synced >= SYNC_EVERY {
+                    target.file().sync_data()?;
+                    synced = written;
+                }
             }
             match committed.try_recv() {
                 Ok(()) => work.complete(target.file()).and_then(|()| target.complete()),

@@ -27,7 +27,7 @@ use crate::{
         resume::{Resume, fingerprint},
     },
     snapshot::payload::{PartitionPayload, SessionPayload},
-    stream::{read::wire_column, sessions::Created},
+    stream::{divide::Divided, read::wire_column, sessions::Created},
     token::{Keys, Kind},
 };
 
@@ -88,8 +88,19 @@ impl ReadSessions {
     }
 
     fn created(&self, created: Created, statement: &v1::Statement, live: Duration) -> v1::CreateReadSessionResponse {
-        let Created { id, snapshot, taken, expires, latest, columns, shape, chosen, parts, resumable, estimate } =
-            created;
+        let Created {
+            id,
+            snapshot,
+            taken,
+            expires,
+            latest,
+            columns,
+            shape,
+            divided: Divided { chosen, by, parts },
+            by_primary_key,
+            resumable,
+            estimate,
+        } = created;
         let guarantee = if resumable { ResumeGuarantee::ExactSnapshot } else { ResumeGuarantee::None };
         let session = SessionPayload::new(id, &snapshot, CALLER, latest, live);
         let partition = |sized: Sized| {
@@ -115,6 +126,8 @@ impl ReadSessions {
             snapshot: Some(v1::Snapshot { id: snapshot.id, create_time: Some(taken.into()) }),
             expire_time: Some(expires.into()),
             resume_guarantee: guarantee.into(),
+            partition_by: by,
+            partition_by_primary_key: by_primary_key,
         }
     }
 }

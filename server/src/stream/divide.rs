@@ -39,12 +39,23 @@ pub(super) struct Known<'a> {
     pub(super) estimate: &'a Estimate,
 }
 
+/// A result, divided.
+#[derive(Debug)]
+pub(crate) struct Divided {
+    pub(crate) chosen: Chosen,
+    /// The columns that tell in which part a row is; none also for a hash of all columns of a statement.
+    pub(crate) by: Vec<String>,
+    pub(crate) parts: Vec<Sized>,
+}
+
+impl Divided {
+    fn whole(chosen: Chosen) -> Self {
+        Self { chosen, by: Vec::new(), parts: vec![Sized::whole()] }
+    }
+}
+
 /// Divides.
-pub(super) async fn divide(
-    finding: &mut Finding<'_>,
-    known: &Known<'_>,
-    wish: &Wish,
-) -> Result<(Chosen, Vec<Sized>), Error> {
+pub(super) async fn divide(finding: &mut Finding<'_>, known: &Known<'_>, wish: &Wish) -> Result<Divided, Error> {
     let source = finding.statement.source.clone();
     let mut facts = Facts { whole: whole(&source, known), ..Facts::default() };
     if facts.whole.is_none() && wish.strategy != Some(Strategy::Single) {
@@ -54,7 +65,7 @@ pub(super) async fn divide(
         };
     }
     facts.no_pages = Some("it is read as a whole".to_owned());
-    Ok((partition::choose(wish, &facts)?, vec![Sized::whole()]))
+    Ok(Divided::whole(partition::choose(wish, &facts)?))
 }
 
 /// Why a result cannot be divided at all.
@@ -74,7 +85,7 @@ async fn of_table(
     read: &TableRead,
     wish: &Wish,
     mut facts: Facts,
-) -> Result<(Chosen, Vec<Sized>), Error> {
+) -> Result<Divided, Error> {
     let places = match (table.kind, read.order_by.is_empty()) {
         (Kind::View, _) => Places::None("the table is a view".to_owned()),
         (_, false) => Places::None("the read is sorted".to_owned()),
@@ -93,25 +104,27 @@ async fn of_table(
         }
     };
     let chosen = partition::choose(wish, &facts)?;
-    let parts = match chosen.strategy {
-        Strategy::Single => vec![Sized::whole()],
-        Strategy::Ctid => ctid::divide(&leaves, wish.partitions),
+    let (by, parts) = match chosen.strategy {
+        Strategy::Single => return Ok(Divided::whole(chosen)),
+        Strategy::Ctid => (Vec::new(), ctid::divide(&leaves, wish.partitions)),
         Strategy::KeyRange => {
             let rows = known.estimate.rows;
             let percent = (rows > SMALL_ROWS && can_be_sampled(table.kind)).then(|| 100.0 * SAMPLE_ROWS / rows);
             let none = render_column(table, read, &by, None)?;
             let sampled = render_column(table, read, &by, percent)?;
-            ranges(finding, &by, &ordered?, &none, &sampled, wish.partitions).await?
+            let parts = ranges(finding, &by, &ordered?, &none, &sampled, wish.partitions).await?;
+            (vec![by], parts)
         }
         Strategy::Hash => {
             let columns = if wish.by.is_empty() { hashed(table) } else { wish.by.clone() };
             if let Some(unknown) = columns.iter().find(|name| table.column(name).is_none()) {
                 return Err(invalid("partition_by", &format!("table {} has no column {unknown:?}", table.name)));
             }
-            hash::divide(&columns, wish.partitions)
+            let parts = hash::divide(&columns, wish.partitions);
+            (columns, parts)
         }
     };
-    Ok((chosen, parts))
+    Ok(Divided { chosen, by, parts })
 }
 
 fn can_be_sampled(kind: Kind) -> bool {
@@ -132,7 +145,7 @@ async fn of_query(
     source: &Source,
     wish: &Wish,
     mut facts: Facts,
-) -> Result<(Chosen, Vec<Sized>), Error> {
+) -> Result<Divided, Error> {
     let columns = &known.described.columns;
     for name in &wish.by {
         index_of(known.described, name)?;
@@ -150,19 +163,20 @@ async fn of_query(
     facts.no_key = (wants_key && by.is_none())
         .then(|| "there is no column of a name of its own whose type has an order".to_owned());
     let chosen = partition::choose(wish, &facts)?;
-    let parts = match (chosen.strategy, by) {
+    let (by, parts) = match (chosen.strategy, by) {
         (Strategy::KeyRange, Some(index)) => {
             let key = key_of(known.described, index);
             let rows = known.estimate.rows;
             let some =
                 if rows > SMALL_ROWS { format!("random() < {:.9}", SAMPLE_ROWS / rows) } else { "TRUE".to_owned() };
             let (none, sampled) = (column_of(source, known, index, "FALSE"), column_of(source, known, index, &some));
-            ranges(finding, &columns[index].name, &key, &none, &sampled, wish.partitions).await?
+            let name = &columns[index].name;
+            (vec![name.clone()], ranges(finding, name, &key, &none, &sampled, wish.partitions).await?)
         }
-        (Strategy::Hash, _) => hash::divide(&wish.by, wish.partitions),
-        _ => vec![Sized::whole()],
+        (Strategy::Hash, _) => (wish.by.clone(), hash::divide(&wish.by, wish.partitions)),
+        _ => return Ok(Divided::whole(chosen)),
     };
-    Ok((chosen, parts))
+    Ok(Divided { chosen, by, parts })
 }
 
 /// The column to make ranges of: the one that was asked for, or the first that has an order.

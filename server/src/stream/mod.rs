@@ -8,7 +8,7 @@
 pub(crate) mod about;
 mod bookmark;
 pub(crate) mod calls;
-mod divide;
+pub(crate) mod divide;
 pub(crate) mod engine;
 pub(crate) mod outbox;
 pub(crate) mod partitions;

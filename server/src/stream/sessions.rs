@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     calls::Call,
-    divide,
+    divide::{self, Divided},
     engine::Engine,
     read::{application_name, of_named_query},
 };
@@ -26,7 +26,7 @@ use crate::{
         self, Argument, Column, Described, Source,
         composite::Composites,
         estimate::Estimate,
-        partition::{Chosen, Sized, Wish, shape},
+        partition::{Wish, shape},
         request::Statement,
         resume::Resume,
         table::{Table, read::TableRead, render::render, slice::render_part},
@@ -48,9 +48,10 @@ pub(crate) struct Created {
     pub(crate) latest: SystemTime,
     pub(crate) columns: Vec<Column>,
     pub(crate) shape: Vec<u8>,
-    pub(crate) chosen: Chosen,
-    pub(crate) parts: Vec<Sized>,
-    /// They can be resumed.
+    pub(crate) divided: Divided,
+    /// The result is divided by columns of the table's primary key.
+    pub(crate) by_primary_key: bool,
+    /// The parts can be resumed.
     pub(crate) resumable: bool,
     pub(crate) estimate: Estimate,
 }
@@ -60,8 +61,8 @@ struct Found {
     exported: Exported,
     described: Arc<Described>,
     estimate: Estimate,
-    chosen: Chosen,
-    parts: Vec<Sized>,
+    divided: Divided,
+    by_primary_key: bool,
     resumable: bool,
 }
 
@@ -78,11 +79,23 @@ pub(super) async fn create(
     let most = engine.snapshots.limits().age;
     let latest = SystemTime::now() + most;
     let (session, found) = begin(engine, call, statement, wish, id).await?;
-    let Found { exported: Exported { name, taken }, described, estimate, chosen, parts, resumable } = found;
+    let Found { exported: Exported { name, taken }, described, estimate, divided, by_primary_key, resumable } = found;
     let expires = engine.snapshots.hold(id, session, name.clone(), slot, live, most);
     let shape = shape(&statement.source, &described.columns);
     let columns = described.columns.clone();
-    Ok(Created { id, snapshot: name, taken, expires, latest, columns, shape, chosen, parts, resumable, estimate })
+    Ok(Created {
+        id,
+        snapshot: name,
+        taken,
+        expires,
+        latest,
+        columns,
+        shape,
+        divided,
+        by_primary_key,
+        resumable,
+        estimate,
+    })
 }
 
 async fn begin(
@@ -217,15 +230,17 @@ impl Finding<'_> {
             arguments: &arguments,
             estimate: &estimate,
         };
-        let (chosen, parts) = divide::divide(self, &known, wish).await?;
-        let resumable = match (&self.statement.source, &table, parts.first()) {
+        let divided = divide::divide(self, &known, wish).await?;
+        let key = table.as_ref().map(|table| table.primary_key.as_slice()).unwrap_or_default();
+        let by_primary_key = !divided.by.is_empty() && divided.by.iter().all(|column| key.contains(column));
+        let resumable = match (&self.statement.source, &table, divided.parts.first()) {
             (Source::Table(read), Some(table), Some(first)) => {
                 let rendered = render_part(table, read, &first.part, &Resume::default(), Composites::Text)?;
                 rendered.described.places || rendered.keyset.is_some()
             }
             _ => false,
         };
-        Ok(Found { exported, described, estimate, chosen, parts, resumable })
+        Ok(Found { exported, described, estimate, divided, by_primary_key, resumable })
     }
 
     async fn table(&mut self, read: &TableRead) -> Result<(Arc<Table>, Arc<Described>, Vec<Argument>), Error> {

@@ -73,31 +73,38 @@ pub(super) struct Division {
 }
 
 impl Division {
-    /// Whether rows stay in their partition while others write, so that the rest of them can be read later.
+    /// Whether rows can stay in their partition while others write, so that the rest of them can be read later. Of a
+    /// table the server says by what it has divided.
     ///
     /// # Errors
-    /// They do not: what would be right.
+    /// They cannot: what would be right.
     pub(super) fn can_be_read_live(&self, table: bool) -> Result<(), String> {
-        let refused = |problem: &str| Err(format!("--on-snapshot-lost continue-live cannot go with {problem}"));
-        let named = !self.partition_by.is_empty();
+        let refused = |problem: &str| Err(format!("{CONTINUE_LIVE} cannot go with {problem}"));
         match self.partition_strategy {
-            _ if self.partitions == 1 => Ok(()),
-            DivideBy::Single => Ok(()),
             DivideBy::Ctid => refused(
                 "--partition-strategy ctid: rows that are updated move from one partition to another; use key-range",
             ),
-            // By the primary key.
-            DivideBy::Auto | DivideBy::KeyRange if table => Ok(()),
-            DivideBy::Hash | DivideBy::KeyRange if named => Ok(()),
-            DivideBy::Hash | DivideBy::KeyRange => {
-                refused("columns that the server chooses, which may change: name some that do not, with --partition-by")
-            }
+            _ if table || self.partitions == 1 || !self.partition_by.is_empty() => Ok(()),
+            DivideBy::Single => Ok(()),
+            DivideBy::Hash | DivideBy::KeyRange => refused(CHOSEN),
             DivideBy::Auto => refused(
                 "partitions as the server sees fit: say --partition-strategy key-range or hash and --partition-by with \
                  columns that do not change, or --partitions 1",
             ),
         }
     }
+}
+
+const CONTINUE_LIVE: &str = "--on-snapshot-lost continue-live";
+const CHOSEN: &str = "columns that the server chooses, which may change: name some that do not, with --partition-by";
+
+/// Why a table cannot be read live that was not divided by its primary key.
+pub(super) fn no_primary_key(by: &[String]) -> String {
+    let by = by.join(", ");
+    format!(
+        "{CONTINUE_LIVE} cannot go with a table that has no primary key, divided by {by}, which may change: name columns \
+         that do not with --partition-by, or say --partitions 1"
+    )
 }
 
 #[derive(Args, Debug)]
@@ -136,7 +143,7 @@ pub(super) struct Limits {
     /// What happens when the snapshot is gone before the export is complete
     #[arg(long, value_name = "WHAT", default_value = "fail")]
     pub(super) on_snapshot_lost: OnSnapshotLost,
-    /// Show no progress and no summary
+    /// Show no progress and no summary; what is wrong with the export is told all the same
     #[arg(long, short)]
     pub(super) quiet: bool,
 }
@@ -149,7 +156,7 @@ pub(super) enum OnSnapshotLost {
     /// The files are removed, and everything is exported from a new snapshot
     Restart,
     /// Partitions that are not complete are read at the database's present state, and the manifest says which; not
-    /// for ctid: auto is key-range for a table, and anything else needs --partition-by
+    /// for ctid: auto is key-range for a table, and what has no primary key needs --partition-by
     ContinueLive,
 }
 

@@ -6,7 +6,10 @@ use rowstream_client::{Call, Client, ReadSessionBuilder};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::args::{DivideBy, Division, Export, FILE_BYTES, Limits, OnSnapshotLost};
+use super::{
+    args::{DivideBy, Division, Export, FILE_BYTES, Limits, OnSnapshotLost, no_primary_key},
+    journal::Begun,
+};
 use crate::cli::{
     args::{Source, TableOptions},
     failure::Failure,
@@ -27,7 +30,7 @@ pub(super) struct Asked {
     param: Vec<String>,
     null: Vec<String>,
     #[serde(flatten)]
-    division: Division,
+    pub(super) division: Division,
     pub(super) format: Format,
     pub(super) compress: TextCompression,
     pub(super) file_size: u64,
@@ -54,6 +57,26 @@ impl Asked {
     /// The name of a partition's file; both are counted from 1.
     pub(super) fn file_name(&self, partition: usize, number: usize) -> String {
         format!("part-{partition:04}-{number:04}.{}{}", self.format.name(), self.compress.extension())
+    }
+
+    /// Of which partition a file is, if its name is as `file_name` makes them.
+    pub(super) fn partition_of(&self, name: &str) -> Option<usize> {
+        let (partition, number) = name.strip_prefix("part-")?.split_once('.')?.0.split_once('-')?;
+        let (partition, number) = (partition.parse().ok()?, number.parse().ok()?);
+        (self.file_name(partition, number) == name).then_some(partition)
+    }
+
+    /// Whether rows stay in the partitions of a session whatever is written, so that they can be read without their
+    /// snapshot.
+    ///
+    /// # Errors
+    /// They do not: what would be right.
+    pub(super) fn can_be_read_live(&self, begun: &Begun) -> Result<(), String> {
+        self.division.can_be_read_live(self.table.is_some())?;
+        match begun.rows_stay {
+            true => Ok(()),
+            false => Err(no_primary_key(&begun.partition_by)),
+        }
     }
 }
 
@@ -114,9 +137,10 @@ impl Job {
         let Division { partitions, partition_strategy, partition_by } = &self.asked.division;
         let live = self.limits.on_snapshot_lost == OnSnapshotLost::ContinueLive;
         let strategy = match partition_strategy {
-            // Rows stay in their partition as long as their key stays what it is.
-            DivideBy::Auto if live && *partitions == 1 => DivideBy::Single,
-            DivideBy::Auto if live && self.asked.table.is_some() => DivideBy::KeyRange,
+            // Rows stay in their partition as long as their key stays what it is. What has a limit is not divided.
+            DivideBy::Auto if live && self.asked.table.is_some() && self.asked.table_options.limit.is_none() => {
+                DivideBy::KeyRange
+            }
             strategy => *strategy,
         };
         client

@@ -70,6 +70,17 @@ pub(super) struct FileEntry {
     pub(super) live: bool,
 }
 
+impl FileEntry {
+    /// In what the file is not as it was written, as far as its length tells.
+    pub(super) fn unlike(&self, directory: &Path) -> Option<String> {
+        match fs::metadata(directory.join(&self.file)) {
+            Ok(found) if found.is_file() && found.len() == self.bytes => None,
+            Ok(found) => Some(format!("{} has {} bytes, and {} were written", self.file, found.len(), self.bytes)),
+            Err(error) => Some(format!("{}: {error}", self.file)),
+        }
+    }
+}
+
 /// The state of the database that was exported.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Snapshot {
@@ -104,6 +115,8 @@ pub(super) struct Totals {
     pub(super) rows: u64,
     pub(super) bytes: u64,
     pub(super) live: usize,
+    /// Whether a limit on the server has cut the result short.
+    pub(super) truncated: bool,
 }
 
 impl Manifest {
@@ -128,11 +141,12 @@ impl Manifest {
 
     pub(super) fn totals(&self) -> Totals {
         let live = self.files.iter().filter(|file| file.live).count();
-        Totals { files: self.files.len(), rows: self.rows, bytes: self.bytes, live }
+        Totals { files: self.files.len(), rows: self.rows, bytes: self.bytes, live, truncated: self.truncated }
     }
 
-    pub(super) fn is_truncated(&self) -> bool {
-        self.truncated
+    /// In what a file is not as it was written, as far as their lengths tell.
+    pub(super) fn unlike(&self, directory: &Path) -> Option<String> {
+        self.files.iter().find_map(|file| file.unlike(directory))
     }
 
     /// As it is in its file.
@@ -173,7 +187,8 @@ pub(super) fn verify(directory: &Path) -> Result<Totals, Failure> {
             .extend(problem_of(directory, file, &manifest.asked).map(|problem| format!("{}: {problem}", file.file)));
     }
     let known: HashSet<&str> = manifest.files.iter().map(|file| file.file.as_str()).collect();
-    let names = journal::parts(directory).map_err(|error| Failure::export(directory, error.to_string()))?;
+    let names =
+        journal::parts(directory, &manifest.asked).map_err(|error| Failure::export(directory, error.to_string()))?;
     problems.extend(
         names.iter().filter(|name| !known.contains(name.as_str())).map(|name| format!("{name}: not of this export")),
     );

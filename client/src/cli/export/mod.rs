@@ -14,13 +14,16 @@ mod progress;
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use futures_util::StreamExt as _;
 use rowstream_client::{
-    Client, Code, Error, PartitionStrategy, Reason,
+    Client, Code, Error, Reason, ServerError,
     fanout::{Concurrency, RetryPolicy},
     sink::Visible,
 };
@@ -35,8 +38,8 @@ use self::{
     progress::{Counts, Progress},
 };
 use super::{
-    failure::Failure,
-    interrupt::{Interrupts, Signal},
+    failure::{Failure, Remedies},
+    interrupt::Interrupts,
 };
 
 /// How many partitions are read at once, if nobody says.
@@ -45,6 +48,10 @@ const CONCURRENCY: usize = 8;
 const TICK: Duration = Duration::from_millis(200);
 /// How often one run begins anew because a snapshot was lost.
 const RESTARTS: u32 = 3;
+/// What is told where an export begins again.
+const ANEW: &str = "everything is exported from a new snapshot";
+/// What is told of a result that is not all there is.
+const CUT: &str = "a limit on the server cut the result: more rows exist";
 
 /// How many connections an export has to each server.
 pub(crate) fn connections(export: &Export) -> usize {
@@ -75,13 +82,18 @@ pub(crate) async fn run(
     let mut running = Running { client, job: &job, journal: &journal, progress: &mut progress, at_once };
     let outcome = tokio::select! {
         outcome = running.run() => outcome,
-        signal = interrupts.next() => Err(running.interrupted(signal)),
+        signal = interrupts.next() => Err(Failure::Interrupted { signal, rows: None }),
     };
-    if outcome.is_err() {
-        // What cannot be removed now is when the export goes on.
-        let _ = running.noted(Journal::give_up).await;
+    running.progress.clear();
+    if let Err(failure) = &outcome {
+        let interrupted = matches!(failure, Failure::Interrupted { .. });
+        tokio::select! {
+            // What cannot be removed now is when the export goes on.
+            _ = running.noted(Journal::give_up) => if interrupted { running.tell_what_stays() },
+            // Who is in a hurry does not wait for a disk.
+            _ = interrupts.next() => {}
+        }
     }
-    progress.clear();
     outcome.map_err(|failure| failure.of_sql(job.sql.clone()))
 }
 
@@ -92,8 +104,9 @@ pub(crate) fn verify(directory: &Path) -> Result<(), Failure> {
         0 => String::new(),
         files => format!("; {files} of the files are not of the snapshot, which was lost"),
     };
+    let cut = if totals.truncated { format!("; {CUT}") } else { String::new() };
     let (files, rows, bytes) = (totals.files, totals.rows, totals.bytes);
-    super::print(&format!("complete: {files} files, {rows} rows, {bytes} bytes, all as they were written{live}\n"))
+    super::print(&format!("complete: {files} files, {rows} rows, {bytes} bytes, all as they were written{live}{cut}\n"))
 }
 
 /// An export under way.
@@ -108,50 +121,59 @@ struct Running<'a> {
 impl Running<'_> {
     async fn run(&mut self) -> Result<(), Failure> {
         for problem in self.noted(Journal::mend).await? {
-            self.progress.note(Visible(&problem));
+            self.progress.warn(Visible(&problem));
         }
         let mut restarts = 0;
+        // Whether this run has taken the snapshot, and kept it alive ever since.
+        let mut own = self.locked().begun().is_none();
         let mut kept = self.session().await;
         loop {
             let error = match kept {
-                Ok(kept) => match self.read(kept.is_none()).await {
-                    Err(Failure::Call { error, .. }) if is_lost(&error) => error,
+                Ok(kept) => match self.read(kept.is_none(), own).await {
+                    Err(Failure::Call { error, .. }) if is_lost(&error, own) => error,
                     Ok(counts) => return self.complete(kept.as_ref(), &counts).await,
                     Err(failure) => return Err(failure),
                 },
-                Err(Failure::Call { error, .. }) if is_lost(&error) => error,
+                Err(Failure::Call { error, .. }) if is_lost(&error, own) => error,
                 Err(failure) => return Err(failure),
             };
-            let can_go_live = self.can_go_live(&error);
+            let (told, remedies) = (lost_as(&error), self.remedies(&error, own));
             kept = match self.job.limits.on_snapshot_lost {
-                OnSnapshotLost::Restart if restarts < RESTARTS => {
-                    restarts += 1;
-                    let told = "the snapshot is gone: everything is exported from a new one";
-                    self.progress.note(format_args!("{told} ({})", Visible(&error.to_string())));
+                OnSnapshotLost::Restart if remedies.restart && restarts < RESTARTS => {
+                    (restarts, own) = (restarts + 1, true);
+                    let error = Visible(&error.to_string()).to_string();
+                    self.progress.warn(format_args!("{told}: {ANEW} ({error})"));
                     self.begin().await.map(Some)
                 }
-                OnSnapshotLost::ContinueLive if can_go_live => {
-                    let told = "the snapshot is gone: what is not complete is read at the present state";
-                    self.progress.note(format_args!("{told} ({})", Visible(&error.to_string())));
-                    self.noted(Journal::go_live).await.map(|()| None)
+                OnSnapshotLost::ContinueLive if remedies.continue_live => {
+                    let error = Visible(&error.to_string()).to_string();
+                    self.progress
+                        .warn(format_args!("{told}: what is not complete is read at the present state ({error})"));
+                    let round = self.locked().round();
+                    self.noted(move |journal| journal.go_live(round)).await.map(|()| None)
                 }
-                _ => return Err(self.lost(Some(error), can_go_live)),
+                _ => return Err(self.lost(Some(error), remedies)),
             };
         }
     }
 
-    /// Whether partitions can be read without their snapshot, which was lost so: not if the server does not know them, and
-    /// not if rows move between them. If they are read so already, it is a server that cannot.
-    fn can_go_live(&self, error: &Error) -> bool {
-        let unknown = matches!(error, Error::Status(status) if status.reason() == Some(Reason::InvalidToken));
+    /// What helps where a snapshot was lost so.
+    fn remedies(&self, error: &Error, own: bool) -> Remedies {
+        let reason = error.server().and_then(ServerError::reason);
         let journal = self.locked();
-        !unknown
-            && !journal.is_live()
-            && journal.begun().is_some_and(|begun| begun.strategy != PartitionStrategy::Ctid.name())
+        Remedies {
+            // The next one lives no longer than one that was renewed all the time.
+            restart: !(own && reason == Some(Reason::SessionExpired)),
+            // Not if the server does not know the partitions, or they are others by now, or rows move between them. If
+            // they are read so already, it is a server that cannot.
+            continue_live: !matches!(reason, Some(Reason::InvalidToken | Reason::SchemaChanged))
+                && !journal.is_live()
+                && journal.begun().is_some_and(|begun| self.job.asked.can_be_read_live(begun).is_ok()),
+        }
     }
 
-    fn lost(&self, error: Option<Error>, can_go_live: bool) -> Failure {
-        Failure::SnapshotLost { error, directory: self.job.directory.clone(), can_go_live }
+    fn lost(&self, error: Option<Error>, remedies: Remedies) -> Failure {
+        Failure::SnapshotLost { error, directory: self.job.directory.clone(), remedies }
     }
 
     /// The journal's session, kept alive; a new one, if there is none. Nothing, if the export goes on without.
@@ -164,10 +186,12 @@ impl Running<'_> {
             (None, _) => self.begin().await.map(Some),
             (Some(_), OnSnapshotLost::ContinueLive) if live => Ok(None),
             (Some(_), OnSnapshotLost::Restart) if live => {
-                self.progress.note("the snapshot is gone: everything is exported from a new one");
+                self.progress.warn(format_args!("the snapshot is gone: {ANEW}"));
                 self.begin().await.map(Some)
             }
-            (Some(_), OnSnapshotLost::Fail) if live => Err(self.lost(None, true)),
+            (Some(_), OnSnapshotLost::Fail) if live => {
+                Err(self.lost(None, Remedies { restart: true, continue_live: true }))
+            }
             (Some(id), _) => {
                 let renewal = self.client.keep_read_session(&id, self.job.limits.time_to_live).await?;
                 self.progress.note(format_args!("goes on in the same snapshot: {}", self.reached()));
@@ -178,10 +202,26 @@ impl Running<'_> {
 
     /// A new session, and with it a new journal.
     async fn begin(&self) -> Result<Kept, Failure> {
+        let (round, before) = {
+            let journal = self.locked();
+            (journal.round(), journal.begun().map(|begun| begun.session.clone()))
+        };
+        if let Some(before) = before {
+            // A server may hold its snapshot still. If not, all the better.
+            let _ = self.client.delete_read_session(&before).await;
+        }
         let session = self.job.session(self.client).create().await?;
         let begun = Begun::new(&self.job.asked, &session);
         let kept = Kept { id: session.id().to_owned(), _alive: Box::new(session) };
-        match self.noted(move |journal| journal.begin(begun)).await {
+        let fit = match self.job.limits.on_snapshot_lost {
+            OnSnapshotLost::ContinueLive => self.job.asked.can_be_read_live(&begun).map_err(Failure::Usage),
+            OnSnapshotLost::Fail | OnSnapshotLost::Restart => Ok(()),
+        };
+        let noted = match fit {
+            Ok(()) => self.noted(move |journal| journal.begin(round, begun)).await,
+            Err(failure) => Err(failure),
+        };
+        match noted {
             Ok(()) => Ok(kept),
             Err(failure) => {
                 kept.delete(self.client).await;
@@ -190,8 +230,9 @@ impl Running<'_> {
         }
     }
 
-    /// Reads what is not complete.
-    async fn read(&mut self, live: bool) -> Result<Arc<Counts>, Failure> {
+    /// Reads what is not complete. When the snapshot is lost, streams that see it go on to their end, unless what they
+    /// bring is not wanted.
+    async fn read(&mut self, live: bool, own: bool) -> Result<Arc<Counts>, Failure> {
         let (shared, missing) = {
             let journal = self.locked();
             let partitions = journal.begun().map(|begun| begun.partitions.clone()).unwrap_or_default();
@@ -204,24 +245,36 @@ impl Running<'_> {
             }
             let round = journal.round();
             let (client, job, journal) = (self.client.clone(), self.job.clone(), self.journal.clone());
-            (Arc::new(Shared { client, job, journal, round, partitions, live, counts }), missing)
+            let lost = AtomicBool::new(false);
+            (Arc::new(Shared { client, job, journal, round, partitions, live, own, counts, lost }), missing)
         };
         let calls = missing.into_iter().map(|index| Part { shared: shared.clone(), index });
+        let calls = calls.take_while(|part| !part.shared.lost.load(Relaxed));
         let mut fanout = self.client.fanout().concurrency(Concurrency::fixed(self.at_once)).retry(self.policy());
         if let Some(rate) = self.job.limits.rate {
             fanout = fanout.rate(rate);
         }
         let mut outcomes = fanout.stream(calls);
         let mut ticks = tokio::time::interval(TICK);
+        let mut loss = None;
         loop {
             tokio::select! {
-                outcome = outcomes.next() => match outcome {
-                    None => return Ok(shared.counts.clone()),
-                    Some(outcome) => outcome.result.map_err(Failure::from).flatten()?,
+                outcome = outcomes.next() => match outcome.map(|outcome| outcome.result.map_err(Failure::from).flatten()) {
+                    None => return loss.map_or_else(|| Ok(shared.counts.clone()), Err),
+                    Some(Ok(())) => {}
+                    Some(Err(Failure::Call { error, .. })) if is_lost(&error, own) && self.others_count(live) => {
+                        loss.get_or_insert(error.into());
+                    }
+                    Some(Err(failure)) => return Err(failure),
                 },
                 _ = ticks.tick() => self.progress.update(&shared.counts),
             }
         }
+    }
+
+    /// Whether what other streams bring counts still when the snapshot is lost.
+    fn others_count(&self, live: bool) -> bool {
+        !live && self.job.limits.on_snapshot_lost != OnSnapshotLost::Restart
     }
 
     fn policy(&self) -> RetryPolicy {
@@ -246,16 +299,16 @@ impl Running<'_> {
             kept.delete(self.client).await;
         }
         self.progress.clear();
-        if manifest.is_truncated() {
-            self.progress.note("a limit on the server cut the result: more rows exist");
+        let totals = manifest.totals();
+        if totals.truncated {
+            self.progress.warn(CUT);
         }
-        self.progress.summary(manifest.totals(), counts);
+        self.progress.summary(totals, counts);
         Ok(())
     }
 
-    /// What is complete stays, and so does the snapshot for a while.
-    fn interrupted(&self, signal: Signal) -> Failure {
-        self.progress.clear();
+    /// What is complete stays after an interrupt, and so does the snapshot for a while.
+    fn tell_what_stays(&self) {
         let reached = self.reached();
         let journal = self.locked();
         if journal.is_complete() {
@@ -263,11 +316,12 @@ impl Running<'_> {
         } else if journal.is_live() {
             self.progress.note(format_args!("{reached}; the same command goes on, at the then present state"));
         } else if journal.begun().is_some() {
-            let kept = humantime::format_duration(self.job.limits.time_to_live);
-            self.progress
-                .note(format_args!("{reached}; the same command goes on, within {kept} from the same snapshot"));
+            // It was renewed a third of that ago, at most.
+            let kept = humantime::format_duration(self.job.limits.time_to_live * 2 / 3);
+            self.progress.note(format_args!(
+                "{reached}; the same command goes on, from the same snapshot if the server lets it live for {kept}"
+            ));
         }
-        Failure::Interrupted { signal, rows: None }
     }
 
     /// How far the export has come.
@@ -303,10 +357,22 @@ impl Kept {
     }
 }
 
-/// Whether a snapshot is gone. A server that does not know the session at all has lost its keys, or is another one.
-fn is_lost(error: &Error) -> bool {
-    let Error::Status(status) = error else { return false };
-    matches!(status.reason(), Some(Reason::SnapshotLost | Reason::SessionExpired | Reason::InvalidToken))
+/// Whether there is nothing more to be had from a snapshot. A server that does not know an earlier run's session at all
+/// has lost its keys, or is another one; of this run's `own`, one of the endpoints is.
+fn is_lost(error: &Error, own: bool) -> bool {
+    match error.server().and_then(ServerError::reason) {
+        Some(Reason::SnapshotLost | Reason::SessionExpired | Reason::SchemaChanged) => true,
+        Some(Reason::InvalidToken) => !own,
+        _ => false,
+    }
+}
+
+/// The same for people.
+fn lost_as(error: &Error) -> &'static str {
+    match error.server().and_then(ServerError::reason) {
+        Some(Reason::SchemaChanged) => "what is exported has changed",
+        _ => "the snapshot is gone",
+    }
 }
 
 /// Tokens as text.

@@ -3,7 +3,10 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -11,6 +14,7 @@ use rowstream_client::{Client, Code, Error, Reason, ResumeToken, fanout::FanoutC
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 
 use super::{
+    is_lost,
     job::Job,
     journal::{Journal, Partition, Place, Round},
     manifest::{self, FileEntry},
@@ -35,7 +39,11 @@ pub(super) struct Shared {
     pub(super) partitions: Vec<Partition>,
     /// Whether they are read at the database's present state.
     pub(super) live: bool,
+    /// Whether this run has taken the snapshot.
+    pub(super) own: bool,
     pub(super) counts: Arc<Counts>,
+    /// Nothing more is to be had from the snapshot: no further partition is begun.
+    pub(super) lost: AtomicBool,
 }
 
 /// A partition to be read.
@@ -59,6 +67,10 @@ impl FanoutCall for Part {
         task.spawn(async move { shared.export(index).await });
         match task.join_next().await {
             Some(Ok(Ok(()))) => Ok(Ok(())),
+            Some(Ok(Err(Failure::Call { error, .. }))) if is_lost(&error, self.shared.own) => {
+                self.shared.lost.store(true, Relaxed);
+                Ok(Err(error.into()))
+            }
             Some(Ok(Err(Failure::Call { error, .. }))) if may_pass(&error) => Err(error),
             Some(Ok(Err(failure))) => Ok(Err(failure)),
             Some(Err(panicked)) => Ok(Err(Failure::Start(panicked.into()))),
@@ -70,7 +82,7 @@ impl FanoutCall for Part {
 /// Whether another attempt may do better. The policy says the codes.
 fn may_pass(error: &Error) -> bool {
     let Error::Status(status) = error else { return true };
-    !matches!(status.reason(), Some(Reason::SnapshotLost | Reason::SchemaChanged | Reason::RowTooLarge))
+    status.reason() != Some(Reason::RowTooLarge)
 }
 
 /// A file that is being written.
@@ -190,7 +202,7 @@ impl Shared {
             target.end().await;
             target.finish().await.map_err(|failure| shared.to_be_named(failure, &name))?;
             let summed = spawn_blocking(move || manifest::checksum(&path)).await.map_err(io::Error::other).flatten();
-            let (bytes, sha256) = summed.map_err(|source| failed(&shared.job.directory, source))?;
+            let (bytes, sha256) = summed.map_err(|source| Failure::file(&shared.job.directory, source))?;
             let rows = rows - before;
             let entry = FileEntry { file: name, partition: index + 1, rows, bytes, sha256, live: shared.live };
             shared.noted(move |journal| journal.file(round, entry, token.as_ref())).await
@@ -200,7 +212,9 @@ impl Shared {
     /// People know a file by the name that it was to get.
     fn to_be_named(&self, failure: Failure, name: &str) -> Failure {
         match failure {
-            Failure::Output { source, .. } => failed(&self.job.directory.join(name), source),
+            Failure::Output { source, .. } => Failure::file(&self.job.directory.join(name), source),
+            // A file is no pipe that somebody may close.
+            Failure::ClosedPipe => Failure::file(&self.job.directory.join(name), io::ErrorKind::BrokenPipe.into()),
             failure => failure,
         }
     }
@@ -232,7 +246,7 @@ pub(super) async fn noted<R: Send + 'static>(
 ) -> Result<R, Failure> {
     let journal = journal.clone();
     let worked = spawn_blocking(move || work(&mut journal.lock().unwrap_or_else(PoisonError::into_inner)));
-    worked.await.map_err(io::Error::other).flatten().map_err(|source| failed(directory, source))
+    worked.await.map_err(io::Error::other).flatten().map_err(|source| Failure::file(directory, source))
 }
 
 /// The stream of a partition, which goes on under a new deadline where the server's own limit has ended it.
@@ -283,8 +297,4 @@ impl<R: Reading> Stream<R> {
     fn bytes(&self) -> u64 {
         self.bytes + self.reading.bytes_received()
     }
-}
-
-fn failed(path: &Path, source: io::Error) -> Failure {
-    Failure::output(Some(path.to_owned()), source)
 }

@@ -140,14 +140,20 @@ impl Progress {
         }
     }
 
-    /// Says something in between.
+    /// Says something in between, to who wants to know how it goes.
     pub(super) fn note(&self, text: impl Display) {
+        if !matches!(self.shown, Shown::Nothing) {
+            self.warn(text);
+        }
+    }
+
+    /// Says what everybody must know.
+    pub(super) fn warn(&self, text: impl Display) {
         // As above.
         let write = || drop(writeln!(io::stderr(), "rowstream: {text}"));
         match &self.shown {
             Shown::Bars { all, .. } => all.suspend(write),
-            Shown::Lines { .. } => write(),
-            Shown::Nothing => {}
+            Shown::Lines { .. } | Shown::Nothing => write(),
         }
     }
 

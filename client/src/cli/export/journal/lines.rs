@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use rowstream_client::PartitionToken;
+use rowstream_client::{PartitionStrategy, PartitionToken};
 use serde::{Deserialize, Serialize};
 
 use super::NAME;
@@ -34,6 +34,12 @@ pub(in crate::cli::export) struct Begun {
     pub(in crate::cli::export) columns: Vec<Column>,
     pub(in crate::cli::export) strategy: String,
     pub(in crate::cli::export) strategy_reason: String,
+    /// The columns that it is divided by.
+    #[serde(default)]
+    pub(in crate::cli::export) partition_by: Vec<String>,
+    /// Whether rows stay in their partition whatever is written.
+    #[serde(default)]
+    pub(in crate::cli::export) rows_stay: bool,
     pub(in crate::cli::export) partitions: Vec<Partition>,
 }
 
@@ -43,6 +49,12 @@ impl Begun {
             token: partition.token.as_bytes().to_vec(),
             estimated_rows: partition.estimated_rows,
         };
+        let stable = !asked.division.partition_by.is_empty() || session.is_partitioned_by_primary_key();
+        let rows_stay = match session.strategy() {
+            PartitionStrategy::Single => true,
+            PartitionStrategy::KeyRange | PartitionStrategy::Hash => stable || session.partitions().len() == 1,
+            _ => false,
+        };
         Self {
             version: VERSION,
             asked: asked.clone(),
@@ -51,6 +63,8 @@ impl Begun {
             columns: session.columns().iter().map(Column::from).collect(),
             strategy: session.strategy().name().to_owned(),
             strategy_reason: session.strategy_reason().to_owned(),
+            partition_by: session.partition_by().to_vec(),
+            rows_stay,
             partitions: session.partitions().iter().map(partition).collect(),
         }
     }

@@ -23,12 +23,12 @@ pub(super) use self::{
     lines::{Begun, Partition},
 };
 use self::{
-    directory::{create, gone, of_partition, sync},
+    directory::{create, gone, sync},
     lines::{Done, Entry},
 };
 use super::{
     job::Asked,
-    manifest::{self, FileEntry},
+    manifest::{self, FileEntry, Manifest},
 };
 use crate::cli::failure::Failure;
 
@@ -53,24 +53,27 @@ pub(super) struct Place {
 #[derive(Debug)]
 pub(super) struct Journal {
     directory: PathBuf,
+    asked: Asked,
     file: File,
     begun: Option<Begun>,
     done: Done,
     round: Round,
     complete: bool,
+    /// A part of a line is at its end, and could not be cut off.
+    spoiled: bool,
 }
 
 impl Journal {
     /// Opens and locks the journal of a directory. `None`: this export is complete already.
     pub(super) fn open(directory: &Path, asked: &Asked) -> Result<Option<Self>, Failure> {
         let path = directory.join(NAME);
-        let io = |source| Failure::output(Some(path.clone()), source);
-        create(directory).map_err(|source| Failure::output(Some(directory.to_owned()), source))?;
+        let io = |source| Failure::file(&path, source);
+        create(directory).map_err(|source| Failure::file(directory, source))?;
         if !path.exists() {
             if let Some(manifest) = manifest::read(directory)? {
-                return finished(directory, asked, &manifest.asked);
+                return finished(directory, asked, &manifest);
             }
-            if !parts(directory).map_err(io)?.is_empty() {
+            if !parts(directory, asked).map_err(io)?.is_empty() {
                 let told = "it holds files of an export, and neither its journal nor its manifest";
                 return Err(Failure::export(directory, told));
             }
@@ -86,14 +89,15 @@ impl Journal {
         file.read_to_end(&mut text).map_err(io)?;
         text.truncate(text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
         let (begun, done) = lines::read(directory, &text)?;
-        let journal = Self { directory: directory.to_owned(), file, begun, done, round: Round(0), complete: false };
-        if let Some(manifest) = manifest::read(directory)? {
+        let (directory, asked) = (directory.to_owned(), asked.clone());
+        let journal = Self { directory, asked, file, begun, done, round: Round(0), complete: false, spoiled: false };
+        if let Some(manifest) = manifest::read(&journal.directory)? {
             // The end came between the manifest and this.
             journal.remove().map_err(io)?;
-            return finished(directory, asked, &manifest.asked);
+            return finished(&journal.directory, &journal.asked, &manifest);
         }
         if let Some(begun) = &journal.begun {
-            same(directory, asked, &begun.asked)?;
+            same(&journal.directory, &journal.asked, &begun.asked)?;
         }
         journal.cut(text.len() as u64).map_err(io)?;
         Ok(Some(journal))
@@ -102,12 +106,8 @@ impl Journal {
     /// Has partitions read again of which a file is not there as it was written, and removes what the journal does not
     /// know. Answers what is wrong, for people.
     pub(super) fn mend(&mut self) -> io::Result<Vec<String>> {
-        let unlike = |file: &FileEntry| match fs::metadata(self.directory.join(&file.file)) {
-            Ok(found) if found.is_file() && found.len() == file.bytes => None,
-            Ok(found) => Some(format!("{} has {} bytes, and {} were written", file.file, found.len(), file.bytes)),
-            Err(error) => Some(format!("{}: {error}", file.file)),
-        };
-        let found = self.done.files.iter().filter_map(|(file, _)| Some((file.partition, unlike(file)?)));
+        let files = self.done.files.iter();
+        let found = files.filter_map(|(file, _)| Some((file.partition, file.unlike(&self.directory)?)));
         let found: Vec<_> = found.collect();
         for partition in found.iter().map(|(partition, _)| *partition).collect::<BTreeSet<_>>() {
             self.note(Entry::Again { partition })?;
@@ -159,7 +159,8 @@ impl Journal {
     }
 
     /// Begins with a session, in place of what there was, files included.
-    pub(super) fn begin(&mut self, begun: Begun) -> io::Result<()> {
+    pub(super) fn begin(&mut self, round: Round, begun: Begun) -> io::Result<()> {
+        self.is_in(round)?;
         self.end_round();
         // The old lines and the new one are never both there.
         self.begun = None;
@@ -183,7 +184,7 @@ impl Journal {
             return Ok(Place { files: files.len(), rows, token: Some(token.clone().into()) });
         }
         self.note(Entry::Again { partition })?;
-        self.sweep_parts(|name| of_partition(name) == Some(partition))?;
+        self.sweep_parts(|name| self.asked.partition_of(name) == Some(partition))?;
         Ok(Place::default())
     }
 
@@ -213,7 +214,8 @@ impl Journal {
     }
 
     /// The snapshot is gone, and the rest is read without it.
-    pub(super) fn go_live(&mut self) -> io::Result<()> {
+    pub(super) fn go_live(&mut self, round: Round) -> io::Result<()> {
+        self.is_in(round)?;
         self.end_round();
         self.note(Entry::Live)?;
         self.sweep()
@@ -262,7 +264,7 @@ impl Journal {
     }
 
     fn sweep_parts(&self, unwanted: impl Fn(&str) -> bool) -> io::Result<()> {
-        let mut unwanted = parts(&self.directory)?.into_iter().filter(|name| unwanted(name));
+        let mut unwanted = parts(&self.directory, &self.asked)?.into_iter().filter(|name| unwanted(name));
         unwanted.try_for_each(|name| gone(fs::remove_file(self.directory.join(name))).map(drop))
     }
 
@@ -290,20 +292,31 @@ impl Journal {
     }
 
     fn append(&mut self, line: &impl Serialize) -> io::Result<()> {
+        if self.spoiled {
+            return Err(io::Error::other(format!("{NAME} ends in a part of a line, after a failed write")));
+        }
         let mut line = serde_json::to_vec(line)?;
         line.push(b'\n');
         let end = self.file.stream_position()?;
         let written = self.file.write_all(&line).and_then(|()| self.file.sync_data());
         if written.is_err() {
             // A part of a line, on a full disk, must not be in the way of the next one.
-            self.cut(end)?;
+            self.spoiled = self.cut(end).is_err();
         }
         written
     }
 }
 
-fn finished(directory: &Path, asked: &Asked, before: &Asked) -> Result<Option<Journal>, Failure> {
-    same(directory, asked, before).map(|()| None)
+/// There is nothing to do, if the files are there.
+fn finished(directory: &Path, asked: &Asked, manifest: &Manifest) -> Result<Option<Journal>, Failure> {
+    same(directory, asked, &manifest.asked)?;
+    match manifest.unlike(directory) {
+        None => Ok(None),
+        Some(problem) => {
+            let told = "the export was complete, and is not as it was written: export into another directory";
+            Err(Failure::export(directory, format!("{told} ({problem})")))
+        }
+    }
 }
 
 /// Refuses a directory of another export.

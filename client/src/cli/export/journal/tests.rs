@@ -24,9 +24,12 @@ fn begun(session: &str) -> Begun {
     serde_json::from_value(begun).expect("a first line")
 }
 
+fn as_asked() -> Asked {
+    serde_json::from_value(asked()).expect("what is asked")
+}
+
 fn try_open(directory: &Path) -> Result<Journal, Failure> {
-    let asked = serde_json::from_value(asked()).expect("what is asked");
-    Journal::open(directory, &asked).map(|journal| journal.expect("an export that is not complete"))
+    Journal::open(directory, &as_asked()).map(|journal| journal.expect("an export that is not complete"))
 }
 
 fn open(directory: &Path) -> Journal {
@@ -37,8 +40,12 @@ fn open(directory: &Path) -> Journal {
 fn start() -> (tempfile::TempDir, Journal) {
     let directory = tempfile::tempdir().expect("a directory");
     let mut journal = open(directory.path());
-    journal.begin(begun("first")).expect("begun");
+    journal.begin(journal.round(), begun("first")).expect("begun");
     (directory, journal)
+}
+
+fn parts_of(directory: &Path) -> Vec<String> {
+    parts(directory, &as_asked()).expect("a directory")
 }
 
 fn name(partition: usize, number: usize) -> String {
@@ -71,8 +78,8 @@ fn names(directory: &Path) -> Vec<String> {
 fn what_a_reading_brings_that_was_given_up_is_refused() {
     type End = fn(&mut Journal) -> io::Result<()>;
     let ends: [(&str, End); 4] = [
-        ("another snapshot", |journal| journal.begin(begun("second"))),
-        ("no snapshot", Journal::go_live),
+        ("another snapshot", |journal| journal.begin(journal.round(), begun("second"))),
+        ("no snapshot", |journal| journal.go_live(journal.round())),
         ("an interrupt", Journal::give_up),
         ("the end", |journal| journal.complete(b"{}")),
     ];
@@ -82,14 +89,49 @@ fn what_a_reading_brings_that_was_given_up_is_refused() {
         write(&mut journal, 1, 1, b"t").expect("the first");
         end(&mut journal).expect(what);
         let before = fs::read(directory.path().join(NAME)).ok();
-        let parts = || parts(directory.path()).expect("a directory");
-        let files = parts();
+        let files = parts_of(directory.path());
         assert!(write_in(&mut journal, round, 1, 2, b"t").is_err(), "{what}: a file");
         assert!(journal.whole_partition(round, 1, false).is_err(), "{what}: a whole partition");
         assert!(journal.place(round, 1).is_err(), "{what}: a beginning");
+        assert!(journal.begin(round, begun("third")).is_err(), "{what}: a session");
+        assert!(journal.go_live(round).is_err(), "{what}: no session");
         assert_eq!(fs::read(directory.path().join(NAME)).ok(), before, "{what}: no line");
-        assert_eq!(parts(), files, "{what}: no name");
+        assert_eq!(parts_of(directory.path()), files, "{what}: no name");
     }
+}
+
+#[test]
+fn only_names_as_an_export_makes_them_are_its_own() {
+    for (name, partition) in [
+        ("part-0001-0001.csv", Some(1)),
+        ("part-1000-12345.csv", Some(1000)),
+        ("part-1-1.csv", None),
+        ("part-01000-0001.csv", None),
+        ("part-+001-0001.csv", None),
+        ("part-0001.csv", None),
+        ("part-0001-0001", None),
+        ("part-0001-000x.csv", None),
+        ("part-0001-0001.csv.sha256", None),
+        ("part-0001-0001.csv.gz", None),
+        ("part-0001-0001.parquet", None),
+        ("part-of-mine.txt", None),
+        ("manifest.json", None),
+    ] {
+        assert_eq!(as_asked().partition_of(name), partition, "{name}");
+    }
+}
+
+#[test]
+fn a_journal_that_could_not_be_mended_after_a_failed_write_takes_no_further_line() {
+    let (directory, mut journal) = start();
+    let path = directory.path().join(NAME);
+    let before = fs::read(&path).expect("read");
+    let writable = std::mem::replace(&mut journal.file, File::open(&path).expect("opened"));
+    assert!(write(&mut journal, 1, 1, b"t").is_err());
+    journal.file = writable;
+    let refused = write(&mut journal, 1, 2, b"t").expect_err("refused").to_string();
+    assert!(refused.contains("a part of a line"), "{refused}");
+    assert_eq!(fs::read(&path).expect("read"), before);
 }
 
 #[test]
@@ -186,7 +228,7 @@ fn files_are_in_the_order_in_which_they_were_written_however_many_there_are() {
 #[test]
 fn nothing_but_the_files_and_the_manifest_is_left_and_what_others_put_there() {
     let (directory, mut journal) = start();
-    let others = [".rowstream-query.partial", "notes.txt"];
+    let others = [".rowstream-query.partial", "notes.txt", "part-0001-0001.csv.sha256"];
     for other in others {
         fs::write(directory.path().join(other), "").expect("written");
     }
@@ -196,6 +238,6 @@ fn nothing_but_the_files_and_the_manifest_is_left_and_what_others_put_there() {
     fs::remove_file(directory.path().join(NAME)).expect("removed");
     journal.complete(b"{}").expect("complete");
     assert!(journal.is_complete());
-    let expected = [others[0].to_owned(), "manifest.json".to_owned(), others[1].to_owned(), name(1, 1)];
+    let expected = [others[0], "manifest.json", others[1], &name(1, 1), others[2]];
     assert_eq!(names(directory.path()), expected);
 }
