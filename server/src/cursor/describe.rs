@@ -110,7 +110,7 @@ fn assemble(
     let query =
         if casts.iter().any(Option::is_some) { sql::casting(source.sql(), &casts) } else { sql::plain(source.sql()) };
     let parameters = parameters.iter().map(|oid| type_name(*oid, types)).collect();
-    Described { parameters, columns, query, places: false }
+    Described { parameters, columns, query, places: None }
 }
 
 fn column(name: String, oid: u32, types: &Types) -> Column {

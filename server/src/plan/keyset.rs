@@ -140,7 +140,7 @@ pub(crate) fn of_statement(
     let shown: Vec<_> = columns.iter().map(Column::shown).collect();
     let query = sql::selecting(caller, &shown, &format!("{condition}ORDER BY {}\n", ordered.order));
     let parameters = described.parameters.iter().cloned().chain(ordered.parameters).collect();
-    Ok(Some((Described { parameters, columns: columns.clone(), query, places: false }, ordered.keyset)))
+    Ok(Some((Described { parameters, columns: columns.clone(), query, places: None }, ordered.keyset)))
 }
 
 fn of_column(i: usize, name: &str, columns: &[Column]) -> Result<KeyColumn, Error> {

@@ -8,7 +8,7 @@ fn column(name: &str, oid: u32) -> Column {
 
 fn described() -> Described {
     let columns = vec![column("id", 20), column("na\"me", 25), column("mood", 99_999)];
-    Described { parameters: Vec::new(), columns, query: sql::plain("select 1"), places: false }
+    Described { parameters: Vec::new(), columns, query: sql::plain("select 1"), places: None }
 }
 
 fn by(names: &[&str], values: Option<&[Option<&[u8]>]>) -> Resume {

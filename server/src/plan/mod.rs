@@ -24,6 +24,7 @@ use self::{
     composite::Compound,
     declared::Default,
     named::NamedQuery,
+    partition::ctid::PlaceForm,
     sql::{Cast, Wrapped},
     table::read::TableRead,
 };
@@ -176,9 +177,8 @@ pub(crate) struct Described {
     pub(crate) columns: Vec<Column>,
     /// The statement to read from, with casts where columns need them.
     pub(crate) query: Wrapped,
-    /// The rows have one more value, behind their columns, which is not for the caller: their place, as bytes that
-    /// ascend.
-    pub(crate) places: bool,
+    /// The rows have one more value, behind their columns, which is not for the caller: their place.
+    pub(crate) places: Option<PlaceForm>,
 }
 
 /// What a column of the rows must look like, or the statement has changed since it was described.
@@ -200,7 +200,7 @@ impl Described {
         let cast = self.columns.iter().any(|column| column.wire_oid != column.type_name.oid);
         let expected =
             |column: &Column| Expected { wire_oid: column.wire_oid, name: (!cast).then(|| column.name.clone()) };
-        let place = self.places.then_some(Expected { wire_oid: BYTEA, name: None });
+        let place = self.places.map(|form| Expected { wire_oid: form.oid(), name: None });
         self.columns.iter().map(expected).chain(place).collect()
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     encode::{Malformed, gather, row::RawRow},
     plan::{
         keyset::Keyset,
-        partition::ctid::Place,
+        partition::ctid::{Place, PlaceForm},
         resume::{Key, Mark, Position, Resume},
     },
     token::{Keys, Kind},
@@ -60,6 +60,7 @@ enum Track {
 /// The places of rows, or the one where the stream begins.
 #[derive(Debug)]
 struct PlaceTrack {
+    form: PlaceForm,
     places: Recent<[u8; Place::BYTES]>,
 }
 
@@ -133,14 +134,14 @@ impl<'a> Bookmark<'a> {
     }
 
     /// The rows tell their places, and are of the shape of the part that they are of.
-    pub(super) fn by_place(mut self, shape: &[u8]) -> Self {
+    pub(super) fn by_place(mut self, form: PlaceForm, shape: &[u8]) -> Self {
         self.start.shape = shape.to_vec();
         let mut places = Recent::new();
         *places.next() = match &self.start.position {
             Some(Position::Place(bytes)) => <[u8; Place::BYTES]>::try_from(bytes.as_slice()).unwrap_or_default(),
             _ => [0; Place::BYTES],
         };
-        self.track = Track::Places(PlaceTrack { places });
+        self.track = Track::Places(PlaceTrack { form, places });
         self
     }
 
@@ -214,7 +215,7 @@ impl<'a> Bookmark<'a> {
 impl PlaceTrack {
     fn pass(&mut self, row: &impl RawRow) -> Result<Passed, Malformed> {
         let place = row.value(row.len().wrapping_sub(1))?.unwrap_or_default();
-        let place = <[u8; Place::BYTES]>::try_from(place).map_err(|_| Malformed::Binary)?;
+        let place = self.form.place(place).ok_or(Malformed::Binary)?;
         // No item has the number 0, so the first row lies behind the beginning.
         let behind = self.places.back(0).is_none_or(|previous| place > *previous);
         *self.places.next() = place;

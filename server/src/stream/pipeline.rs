@@ -242,8 +242,8 @@ impl RowSink for Pipeline<'_> {
             return false;
         }
         let result = match self.described.places {
-            false => self.builder.push(row),
-            true => self.builder.push(&WithoutLast(row)),
+            None => self.builder.push(row),
+            Some(_) => self.builder.push(&WithoutLast(row)),
         };
         if let Err(error) = result {
             self.fail(error);

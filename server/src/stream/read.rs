@@ -212,8 +212,8 @@ impl Read<'_> {
             if partition.snapshot.is_some() {
                 bookmark = bookmark.in_snapshot();
             }
-            if described.places {
-                bookmark = bookmark.by_place(&partition.shape);
+            if let Some(form) = described.places {
+                bookmark = bookmark.by_place(form, &partition.shape);
             }
         }
         let (admission, outbox) = (&engine.admission, &mut *self.outbox);

@@ -236,7 +236,7 @@ impl Finding<'_> {
         let resumable = match (&self.statement.source, &table, divided.parts.first()) {
             (Source::Table(read), Some(table), Some(first)) => {
                 let rendered = render_part(table, read, &first.part, &Resume::default(), Composites::Text)?;
-                rendered.described.places || rendered.keyset.is_some()
+                rendered.described.places.is_some() || rendered.keyset.is_some()
             }
             _ => false,
         };

@@ -61,7 +61,7 @@ pub(crate) fn render(
     }
     text.push("\n");
     let Text { sql, parameters, arguments, .. } = text;
-    let described = Described { parameters, columns: announced, query: Wrapped::ours(sql), places: false };
+    let described = Described { parameters, columns: announced, query: Wrapped::ours(sql), places: None };
     Ok(Rendered { described, arguments, keyset })
 }
 

@@ -15,7 +15,7 @@ use crate::{
         composite::Composites,
         partition::{
             Part, Slice,
-            ctid::{Place, Run},
+            ctid::{Place, PlaceForm, Run},
             key_range::{Key, Range},
         },
         resume::{Position, Resume},
@@ -34,6 +34,7 @@ pub(crate) fn render_part(
 ) -> Result<Rendered, Error> {
     let columns = chosen(table, &read.columns)?;
     let by_place = matches!(part.slice, Some(Slice::Pages(_)));
+    let mut places = None;
     let sorted = in_order(table, read, part, &columns);
     let order = if by_place { None } else { KeyOrder::of(table, &sorted, &columns, resume)? };
     let announced = announced(&columns, composites, order.as_ref());
@@ -52,11 +53,17 @@ pub(crate) fn render_part(
         Some(Slice::Pages(pages)) => {
             let from = behind(resume)?;
             let first = from.map_or(0, |place| place.run);
-            for (run, index) in pages.runs.iter().zip(0_u32..).skip_while(|(_, index)| *index < first) {
+            let runs: Vec<_> = pages.runs.iter().zip(0_u32..).skip_while(|(_, index)| *index < first).collect();
+            let form = match runs[..] {
+                [(_, alone)] => PlaceForm::InRun(alone),
+                _ => PlaceForm::WithRun,
+            };
+            places = Some(form);
+            for (run, index) in runs {
                 let name = format!("ONLY {}.{}", quoted(&run.schema), quoted(&run.name));
                 let behind = from.as_ref().filter(|place| place.run == index);
                 let comma = if list.is_empty() { "" } else { ", " };
-                select(&format!("{comma}{}", Place::of(index)), &name, Some(&lies_in(run, behind)));
+                select(&format!("{comma}{}", form.sql(index)), &name, Some(&lies_in(run, behind)));
             }
         }
         Some(Slice::Range(range)) => select("", &whole(table), Some(&range.condition(&key(table, &range.column)?))),
@@ -69,7 +76,7 @@ pub(crate) fn render_part(
     if by_place {
         text.push("\n");
         let Text { sql, parameters, arguments, .. } = text;
-        let described = Described { parameters, columns: announced, query: Wrapped::ours(sql), places: true };
+        let described = Described { parameters, columns: announced, query: Wrapped::ours(sql), places };
         return Ok(Rendered { described, arguments, keyset: None });
     }
     let (words, keyset) = match order {
@@ -83,7 +90,7 @@ pub(crate) fn render_part(
     }
     text.push("\n");
     let Text { sql, parameters, arguments, .. } = text;
-    let described = Described { parameters, columns: announced, query: Wrapped::ours(sql), places: false };
+    let described = Described { parameters, columns: announced, query: Wrapped::ours(sql), places: None };
     Ok(Rendered { described, arguments, keyset })
 }
 
@@ -127,7 +134,7 @@ pub(crate) fn render_column(
         parameters,
         columns: announced(&[column], Composites::Text, None),
         query: Wrapped::ours(sql),
-        places: false,
+        places: None,
     };
     Ok(Rendered { described, arguments, keyset: None })
 }
