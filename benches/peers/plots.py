@@ -5,6 +5,7 @@ Three of each table (rows a second, memory, processor time), and one of many str
 
 import html
 import math
+import statistics
 
 from contenders import ALL
 
@@ -31,7 +32,9 @@ text { font: 13px system-ui, sans-serif; fill: #24292f }
   .line.rows { stroke: #d29922 }
 }
 """
-WIDTH, LEFT, RIGHT, TOP, BAR = 860, 310, 90, 70, 24
+WIDTH, LEFT, RIGHT, TOP, BAR = 900, 350, 90, 70, 24
+# A bar that is so many times the middle one would leave no room to tell the others apart.
+LONG = 3
 FAMILIES = {"postgresql": "PostgreSQL's own psql", "in-process": "in the reader's process", "service": "a service written by hand", "rowstream": "rowstream: server and client"}
 PARTS = {"database": "database", "server": "server", "client": "client"}
 
@@ -56,7 +59,7 @@ def pictures(report):
             for name, row in medians.items()
         ]
         ordered = [(name, sorted(parts, key=lambda part: list(PARTS).index(part[0]))) for name, parts in by_value(cpu, -1)]
-        yield f"{table}-cpu.svg", bars(f"{table}: processor seconds for a million rows", ordered, PARTS, "{:.1f}")
+        yield f"{table}-cpu.svg", bars(f"{table}: processor seconds for a million rows", ordered, PARTS, "{:.2f}", cut=True)
     if len({row["streams"] for row in report["stream_medians"]}) > 1:
         yield "streams.svg", lines(report["stream_medians"])
 
@@ -69,11 +72,14 @@ def by_value(rows, sign=1):
     return sorted(rows, key=lambda row: -sign * sum(value for _, value in row[1]))
 
 
-def bars(title, rows, legend, form, logarithmic=False):
-    """Horizontal bars, one a reader, of one or several parts."""
+def bars(title, rows, legend, form, logarithmic=False, cut=False):
+    """Horizontal bars, one a reader, of one or several parts. With `cut`, those that are far longer than others end early."""
     totals = [sum(value for _, value in parts) for _, parts in rows]
     room = WIDTH - LEFT - RIGHT
     most = max(totals) or 1
+    if cut:
+        most = min(most, LONG * statistics.median(totals))
+        title += " (\u00bb: longer than can be shown)" if max(totals) > most else ""
     scale = (lambda v: math.log10(max(v, 1)) / math.log10(max(most, 10)) * room) if logarithmic else (lambda v: v / most * room)
     height = TOP + BAR * len(rows) + 10
     out = [text(10, 22, title + (" (logarithmic)" if logarithmic else ""), "title"), *keys(legend)]
@@ -81,10 +87,10 @@ def bars(title, rows, legend, form, logarithmic=False):
         y, x = TOP + i * BAR, LEFT
         out.append(text(LEFT - 8, y + 15, LABELS[name], anchor="end"))
         for kind, value in parts:
-            width = max(scale(value), 1)
+            width = min(max(scale(value), 1), LEFT + room - x)
             out.append(f'<rect class="{kind}" x="{x:.1f}" y="{y + 3}" width="{width:.1f}" height="{BAR - 6}" rx="2"/>')
             x += width
-        out.append(text(x + 6, y + 15, form.format(total), "quiet"))
+        out.append(text(x + 6, y + 15, ("\u00bb " if total > most else "") + form.format(total), "quiet"))
     return svg(height, title, out)
 
 
@@ -92,13 +98,14 @@ def lines(rows):
     """Rows a second over the number of streams, a line an encoding."""
     title, height = "Rows a second in all, by streams at once", 320
     counts = sorted({row["streams"] for row in rows})
-    most = max(row["rows_per_second"]["median"] for row in rows) * 1.1
+    most = max(row["rows_per_second"]["median"] for row in rows)
+    step = next(step for power in range(9) for step in (10**power, 2 * 10**power, 5 * 10**power) if step * 5 >= most)
+    most = math.ceil(most / step) * step
     left, bottom = 90, height - 40
     x = lambda count: left + counts.index(count) / max(len(counts) - 1, 1) * (WIDTH - left - 60)  # noqa: E731
     y = lambda value: bottom - value / most * (bottom - TOP)  # noqa: E731
     out = [text(10, 22, title, "title"), *keys({row["encoding"]: row["encoding"].upper() for row in rows}, "dot ")]
-    for i in range(5):
-        value = most * i / 4
+    for value in range(0, most + 1, step):
         out.append(f'<line class="grid" x1="{left}" x2="{WIDTH - 40}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>')
         out.append(text(left - 8, y(value) + 4, f"{value / 1e3:,.0f} k", "quiet", "end"))
     out += [text(x(count), bottom + 22, f"{count}", "quiet", "middle") for count in counts]
