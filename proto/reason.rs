@@ -72,8 +72,8 @@ reasons! {
     QueryBroken => "QUERY_BROKEN",
     /// A function of the statement raised an exception: SQLSTATE P0001. FAILED_PRECONDITION.
     Raised => "RAISED",
-    /// The read session has ended: it was not renewed in time, reached its greatest age, or was deleted.
-    /// FAILED_PRECONDITION.
+    /// The read session has ended: it was not renewed in time, reached its greatest age, or was deleted; metadata
+    /// `session_end` tells which. FAILED_PRECONDITION.
     SessionExpired => "SESSION_EXPIRED",
     /// The transaction that held a read session's snapshot has ended before the session did. ABORTED; trying again does
     /// not bring it back.
@@ -137,6 +137,18 @@ pub mod metadata {
     pub const ROW: &str = "row";
     /// The name of the column concerned.
     pub const COLUMN: &str = "column";
+    /// How a read session has ended: one of [`session_end`](super::session_end).
+    pub const SESSION_END: &str = "session_end";
+}
+
+/// How a read session has ended, by itself or not.
+pub mod session_end {
+    /// Nobody has renewed it in time.
+    pub const NOT_RENEWED: &str = "not_renewed";
+    /// It has reached the greatest age that the server allows.
+    pub const AGED: &str = "aged";
+    /// It was deleted.
+    pub const DELETED: &str = "deleted";
 }
 
 #[cfg(test)]

@@ -3,15 +3,44 @@
 //! `service::status` turns these into gRPC statuses; nothing else does. What came from PostgreSQL is
 //! sorted by SQLSTATE class in [`Error::from_database`].
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
-use rowstream_contract::reason::Reason;
+use rowstream_contract::reason::{Reason, session_end};
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition, PgSeverity};
 
 use crate::{
     plan::named::BadFile,
     stop::{Cause, Stopped},
 };
+
+/// Why a read session has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SessionEnd {
+    NotRenewed,
+    Aged,
+    Deleted,
+}
+
+impl SessionEnd {
+    /// For programs.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotRenewed => session_end::NOT_RENEWED,
+            Self::Aged => session_end::AGED,
+            Self::Deleted => session_end::DELETED,
+        }
+    }
+}
+
+impl fmt::Display for SessionEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotRenewed => "was not renewed in time",
+            Self::Aged => "has reached the server's --max-snapshot-age",
+            Self::Deleted => "was deleted",
+        })
+    }
+}
 
 /// Why a call failed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -41,9 +70,8 @@ pub(crate) enum Error {
     InvalidToken(&'static str),
     #[error("{0} belongs to another caller")]
     OtherCaller(&'static str),
-    /// Why the session has ended.
     #[error("the read session {0}")]
-    SessionExpired(&'static str),
+    SessionExpired(SessionEnd),
     /// Why the snapshot is gone.
     #[error("the snapshot of the read session is gone: {0}")]
     SnapshotLost(&'static str),

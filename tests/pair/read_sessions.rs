@@ -225,6 +225,25 @@ const FAMILIES: &str = "
     CREATE MATERIALIZED VIEW kept AS SELECT k, v FROM parts; ANALYZE";
 
 #[tokio::test]
+async fn a_part_by_ctid_can_be_the_first_that_a_connection_reads_in_any_way() {
+    for strategy in [Strategy::Portal, Strategy::Cursor, Strategy::Copy] {
+        let pair = Pair::without_sql(&OPEN).await;
+        pair.psql(TABLE);
+        let mut client = pair.raw_sessions();
+        let session = create(&mut client, wish(table("t"), 3, PartitionStrategy::Ctid)).await;
+        let mut rows = Vec::new();
+        for partition in &session.partitions {
+            let request = ReadPartitionRequest { strategy: strategy.into(), ..read(&partition.token) };
+            rows.extend(part(&mut client, request).await.expect("rows"));
+        }
+        rows.sort();
+        assert_eq!(rows, expected(&pair, &session, "SELECT id, v FROM t"), "{strategy:?}");
+        delete(&mut client, &session).await;
+        pair.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn tables_that_consist_of_tables_are_divided_by_their_pages() {
     let pair = Pair::without_sql(&OPEN).await;
     pair.psql(FAMILIES);

@@ -58,10 +58,19 @@ pub(crate) enum Failure {
 /// What helps where a snapshot is gone.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Remedies {
-    /// Another snapshot would do better.
-    pub(crate) restart: bool,
+    pub(crate) restart: Restart,
     /// What is missing can be read without it.
     pub(crate) continue_live: bool,
+}
+
+/// Whether another snapshot would do better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Restart {
+    Helps,
+    /// It has been tried again and again.
+    Tried,
+    /// No snapshot lives as long as the export takes.
+    TooShort,
 }
 
 /// Lines of an input that cannot be used.

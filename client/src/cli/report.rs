@@ -9,7 +9,7 @@ use std::{
 use rowstream_client::{Error, Reason, ServerError, sink::Visible};
 
 use super::{
-    failure::{Failure, Remedies, Unusable},
+    failure::{Failure, Remedies, Restart, Unusable},
     fanout::Refused,
 };
 
@@ -119,13 +119,19 @@ fn write_snapshot_lost(
     };
     let told = error.map(|error| format!(": {}", Visible(&error.to_string()))).unwrap_or_default();
     writeln!(out, "rowstream: {what} before it was complete{told}")?;
-    write!(out, "hint: the files in {} stay; ", shown(directory))?;
-    match remedies.restart {
-        true => write!(out, "--on-snapshot-lost restart begins anew")?,
-        false => {
-            write!(out, "no snapshot lives as long as the export takes: raise rowstream-server's --max-snapshot-age")?
-        }
+    if reason == Some(Reason::InvalidToken)
+        && let Some(hint) = error.and_then(Error::hint)
+    {
+        writeln!(out, "hint: {}", Visible(&hint))?;
     }
+    let restart = match remedies.restart {
+        Restart::Helps => "--on-snapshot-lost restart begins anew",
+        Restart::Tried => "it was begun anew again and again; the same command tries once more",
+        Restart::TooShort => {
+            "no snapshot lives as long as the export takes: raise rowstream-server's --max-snapshot-age"
+        }
+    };
+    write!(out, "hint: the files in {} stay; {restart}", shown(directory))?;
     match remedies.continue_live {
         true => writeln!(out, "; continue-live reads what is missing at the present state"),
         false => writeln!(out),

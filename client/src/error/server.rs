@@ -95,6 +95,12 @@ impl ServerError {
         self.get(metadata::PHASE)
     }
 
+    /// How a read session has ended: `not_renewed`, `aged` (it reached the server's greatest age) or `deleted`.
+    #[must_use]
+    pub fn session_end(&self) -> Option<&str> {
+        self.get(metadata::SESSION_END)
+    }
+
     /// How long to wait before trying again; `None` if the server does not suggest trying again.
     #[must_use]
     pub fn retry_delay(&self) -> Option<Duration> {

@@ -240,13 +240,14 @@ fn a_snapshot_that_is_lost_again_and_again_ends_an_export() {
         directory.path(),
         &["-f", "csv", "--on-snapshot-lost", "restart"],
         75,
-        "the snapshot of the export is gone",
+        "it was begun anew again and again",
     );
     let other = directory.path().join("live");
     fake.server.on("q#1 live", lost()).on("q#2 live", lost());
     let live = [&["-f", "csv", "--on-snapshot-lost", "continue-live"][..], &BY_ID].concat();
     for _ in 0..2 {
         let stderr = expect(&fake, &other, &live, 75, "restart begins anew");
+        assert!(stderr.contains("the snapshot of the export is gone"), "{stderr}");
         assert!(!stderr.contains("continue-live reads"), "it has tried: {stderr}");
     }
 }
@@ -310,7 +311,8 @@ fn a_snapshot_that_lives_too_short_is_not_taken_again_and_a_server_of_other_keys
     let (fake, directory) = (Fake::start(), tempfile::tempdir().unwrap());
     let directory = directory.path();
     let restart = ["-f", "csv", "-c", "1", "--on-snapshot-lost", "restart"];
-    fake.server.on("q#1", answer(1)).on("q#2", Answer::error(Code::FailedPrecondition, Reason::SessionExpired));
+    let ended = |how: &str| Answer::error(Code::FailedPrecondition, Reason::SessionExpired).info("session_end", how);
+    fake.server.on("q#1", answer(1)).on("q#2", ended("aged"));
     expect(&fake, directory, &restart, 75, "raise rowstream-server's --max-snapshot-age");
     assert_eq!(sorted(directory), ["export.journal", "part-0001-0001.csv"]);
     // What is found so by a later run is begun anew.
@@ -323,6 +325,12 @@ fn a_snapshot_that_lives_too_short_is_not_taken_again_and_a_server_of_other_keys
     verify(&fake, directory, 0, "4 rows");
     fake.server.on("q#2", unknown());
     expect(&fake, &directory.join("other"), &restart, 65, "the same --token-keys");
+    // One that nobody could renew in time is taken again.
+    let first = std::sync::atomic::AtomicBool::new(true);
+    fake.server.on_request("q#2", move |_| {
+        if first.swap(false, std::sync::atomic::Ordering::Relaxed) { ended("not_renewed") } else { answer(2) }
+    });
+    expect(&fake, &directory.join("third"), &restart, 0, "from a new snapshot");
 }
 
 #[test]

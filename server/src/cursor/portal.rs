@@ -15,8 +15,8 @@ use super::{
 };
 use crate::{
     encode::codec::Codec,
-    error::Error,
-    plan::{Described, Expected, sql},
+    error::{CallerText, Error},
+    plan::{Described, Expected, partition::ctid::PlaceForm, sql},
     stop::{Phase, Stop},
 };
 
@@ -27,6 +27,8 @@ pub(crate) struct Portal {
     query: sql::Wrapped,
     /// Something to prepare first, where a parameter is of a type that sqlx may have to look up.
     declare: Option<sql::Wrapped>,
+    /// The same, where a row's place is.
+    place: bool,
     parameters: Vec<u32>,
     /// Until the statement is run.
     arguments: PgArguments,
@@ -39,12 +41,18 @@ impl Portal {
         let query = sql::whole(&described.query, &parameters);
         let looked_up = parameters.iter().any(|oid| Codec::of(*oid).is_none());
         let declare = looked_up.then(|| sql::declare(&described.query, &parameters));
-        Self { session, query, declare, parameters, arguments, expected: described.expected() }
+        let place = matches!(described.places, Some(PlaceForm::InRun(_)));
+        Self { session, query, declare, place, parameters, arguments, expected: described.expected() }
     }
 
-    /// Has the connection know the parameters' types. Looking one up while the statement is being bound would take away
-    /// the unnamed statement that it is.
+    /// Has the connection know all types. Looking one up while the statement is being bound would take away the unnamed
+    /// statement that it is.
     async fn look_up_types(&mut self, stop: &Stop) -> Result<(), Error> {
+        if self.place {
+            let (connection, guard) = self.session.split();
+            let prepare = connection.sql.prepare(AssertSqlSafe("SELECT NULL::pg_catalog.tid").into_sql_str());
+            guard.run(stop, CallerText::NONE, prepare).await?;
+        }
         let Some(declare) = self.declare.take() else { return Ok(()) };
         let types = type_infos(&self.parameters);
         let (connection, guard) = self.session.split();

@@ -159,6 +159,7 @@ fn facts(error: &Error, query_id: &str) -> HashMap<String, String> {
         }
         Error::DatabaseUnavailable { sqlstate: Some(sqlstate), .. } => fact(metadata::SQLSTATE, sqlstate.clone()),
         Error::Stopped(Stopped { cause: Cause::Deadline, phase }) => fact(metadata::PHASE, phase.as_str().to_owned()),
+        Error::SessionExpired(end) => fact(metadata::SESSION_END, end.as_str().to_owned()),
         Error::RowTooLarge { row, .. } | Error::ResumeKeyNotUnique { row } => fact(metadata::ROW, row.to_string()),
         Error::InvalidEncoding { row, column } | Error::Unrepresentable { row, column, .. } => {
             fact(metadata::ROW, row.to_string());

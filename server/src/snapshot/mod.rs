@@ -26,7 +26,7 @@ use crate::{
         snapshot::{SnapshotName, holder_prefix},
     },
     db::Database,
-    error::Error,
+    error::{Error, SessionEnd},
 };
 
 /// How many sessions that have ended are remembered, so that it can be told why.
@@ -71,9 +71,9 @@ impl Ended {
     /// What the next one to use the session is told.
     pub(crate) const fn error(self) -> Error {
         match self {
-            Self::Expired => Error::SessionExpired("was not renewed in time"),
-            Self::Aged => Error::SessionExpired("has reached the server's --max-snapshot-age"),
-            Self::Deleted => Error::SessionExpired("was deleted"),
+            Self::Expired => Error::SessionExpired(SessionEnd::NotRenewed),
+            Self::Aged => Error::SessionExpired(SessionEnd::Aged),
+            Self::Deleted => Error::SessionExpired(SessionEnd::Deleted),
             Self::Revoked => {
                 Error::SnapshotLost("it was revoked, because it reached the server's --max-snapshot-transactions")
             }

@@ -6,7 +6,11 @@ use std::time::{Duration, SystemTime};
 use rowstream_contract::v1;
 use uuid::Uuid;
 
-use crate::{cursor::snapshot::SnapshotName, error::Error, plan::partition::Part};
+use crate::{
+    cursor::snapshot::SnapshotName,
+    error::{Error, SessionEnd},
+    plan::partition::Part,
+};
 
 /// A session, as its id and the tokens of its partitions hold it.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -64,7 +68,7 @@ impl SessionPayload {
     pub(crate) fn check(&self, caller: &str, field: &'static str, now: SystemTime) -> Result<(), Error> {
         self.check_caller(caller, field)?;
         let passed = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()) > self.latest;
-        if passed { Err(Error::SessionExpired("has reached the server's --max-snapshot-age")) } else { Ok(()) }
+        if passed { Err(Error::SessionExpired(SessionEnd::Aged)) } else { Ok(()) }
     }
 
     pub(crate) fn id(&self) -> Uuid {

@@ -105,8 +105,16 @@ impl<'a> Pipeline<'a> {
         self.header.is_some()
     }
 
+    /// Whether this attempt has failed and another one may do better, if nothing of it is sent.
+    fn is_for_another_attempt(&self) -> bool {
+        matches!(self.error, Some(Error::SchemaChanged)) && self.untouched()
+    }
+
     /// After a fetch: sends what is there if it is the first, or has waited for long.
     pub(crate) async fn end_of_fetch(&mut self) {
+        if self.is_for_another_attempt() {
+            return;
+        }
         if self.untouched() || self.last_sent.elapsed() > LINGER {
             self.close();
         }
@@ -220,10 +228,9 @@ impl<'a> Pipeline<'a> {
                 }
             }
         };
-        // Described anew, the statement may be read well: then the call goes on.
-        let again = matches!(error, Error::SchemaChanged) && self.untouched();
         self.error.get_or_insert(error);
-        if !again {
+        // Described anew, the statement may be read well: then the call goes on.
+        if !self.is_for_another_attempt() {
             self.call.stop.stop(Cause::Failed);
         }
     }
@@ -252,6 +259,9 @@ impl RowSink for Pipeline<'_> {
     }
 
     async fn drain(&mut self) {
+        if self.is_for_another_attempt() {
+            return;
+        }
         while let Some(batch) = self.builder.next_closed() {
             self.bytes += i64::try_from(batch.data.bytes().len()).unwrap_or(i64::MAX);
             self.send_header().await;

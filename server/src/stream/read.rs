@@ -220,8 +220,9 @@ impl Read<'_> {
         let mut pipeline = Pipeline::new(described, header, self.options, admission, self.call, outbox, bookmark);
         let mut result = reader.read(&mut pipeline, self.call, self.one_row).await;
         let untouched = pipeline.untouched();
-        if untouched && result.is_ok() && from_cache && !plan.is_fresh() {
-            // No row has shown that the plan still holds.
+        let is_table = matches!(source, Source::Table(_));
+        if untouched && result.is_ok() && pipeline.error.is_none() && from_cache && !plan.is_fresh() && !is_table {
+            // No row has shown that the plan still holds, as a table's version does.
             let (encoding, key) = (self.options.encoding, &self.resume.key);
             let with_records = |now: &Described| now.with(encoding.into(), source.sql(), key);
             result = Self::verify(&mut reader, self.call, engine, source, plan, with_records).await;

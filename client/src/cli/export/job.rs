@@ -132,17 +132,23 @@ impl Job {
         Ok(Self { asked, directory: files.output.unwrap_or_default(), limits, deadline, call, sql })
     }
 
-    /// A session for it.
-    pub(super) fn session(&self, client: &Client) -> ReadSessionBuilder {
-        let Division { partitions, partition_strategy, partition_by } = &self.asked.division;
+    /// How it is to be divided, and how otherwise if that is not possible.
+    pub(super) fn divisions(&self) -> (DivideBy, Option<DivideBy>) {
+        let Division { partitions, partition_strategy, .. } = self.asked.division;
         let live = self.limits.on_snapshot_lost == OnSnapshotLost::ContinueLive;
-        let strategy = match partition_strategy {
+        let whole_table = self.asked.table.is_some() && self.asked.table_options.limit.is_none();
+        match partition_strategy {
             // Rows stay in their partition as long as their key stays what it is. What has a limit is not divided.
-            DivideBy::Auto if live && self.asked.table.is_some() && self.asked.table_options.limit.is_none() => {
-                DivideBy::KeyRange
+            DivideBy::Auto if live && whole_table => {
+                (DivideBy::KeyRange, (partitions == 1).then_some(DivideBy::Single))
             }
-            strategy => *strategy,
-        };
+            strategy => (strategy, None),
+        }
+    }
+
+    /// A session for it, divided so.
+    pub(super) fn session(&self, client: &Client, strategy: DivideBy) -> ReadSessionBuilder {
+        let Division { partitions, partition_by, .. } = &self.asked.division;
         client
             .create_read_session(self.call.clone())
             .partitions(*partitions)

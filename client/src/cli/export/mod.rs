@@ -23,7 +23,7 @@ use std::{
 
 use futures_util::StreamExt as _;
 use rowstream_client::{
-    Client, Code, Error, Reason, ServerError,
+    Client, Code, Error, ReadSession, Reason, ServerError,
     fanout::{Concurrency, RetryPolicy},
     sink::Visible,
 };
@@ -38,7 +38,7 @@ use self::{
     progress::{Counts, Progress},
 };
 use super::{
-    failure::{Failure, Remedies},
+    failure::{Failure, Remedies, Restart},
     interrupt::Interrupts,
 };
 
@@ -48,6 +48,8 @@ const CONCURRENCY: usize = 8;
 const TICK: Duration = Duration::from_millis(200);
 /// How often one run begins anew because a snapshot was lost.
 const RESTARTS: u32 = 3;
+/// How a session has ended that can be renewed no longer.
+const AGED: &str = "aged";
 /// What is told where an export begins again.
 const ANEW: &str = "everything is exported from a new snapshot";
 /// What is told of a result that is not all there is.
@@ -79,7 +81,7 @@ pub(crate) async fn run(
         return Ok(());
     };
     let journal = Arc::new(Mutex::new(journal));
-    let mut running = Running { client, job: &job, journal: &journal, progress: &mut progress, at_once };
+    let mut running = Running { client, job: &job, journal: &journal, progress: &mut progress, at_once, restarts: 0 };
     let outcome = tokio::select! {
         outcome = running.run() => outcome,
         signal = interrupts.next() => Err(Failure::Interrupted { signal, rows: None }),
@@ -116,6 +118,8 @@ struct Running<'a> {
     journal: &'a Arc<Mutex<Journal>>,
     progress: &'a mut Progress,
     at_once: usize,
+    /// How often this run has begun anew.
+    restarts: u32,
 }
 
 impl Running<'_> {
@@ -123,11 +127,9 @@ impl Running<'_> {
         for problem in self.noted(Journal::mend).await? {
             self.progress.warn(Visible(&problem));
         }
-        let mut restarts = 0;
-        // Whether this run has taken the snapshot, and kept it alive ever since.
-        let mut own = self.locked().begun().is_none();
         let mut kept = self.session().await;
         loop {
+            let own = matches!(&kept, Ok(Some(Kept { own: true, .. })));
             let error = match kept {
                 Ok(kept) => match self.read(kept.is_none(), own).await {
                     Err(Failure::Call { error, .. }) if is_lost(&error, own) => error,
@@ -139,8 +141,8 @@ impl Running<'_> {
             };
             let (told, remedies) = (lost_as(&error), self.remedies(&error, own));
             kept = match self.job.limits.on_snapshot_lost {
-                OnSnapshotLost::Restart if remedies.restart && restarts < RESTARTS => {
-                    (restarts, own) = (restarts + 1, true);
+                OnSnapshotLost::Restart if remedies.restart == Restart::Helps => {
+                    self.restarts += 1;
                     let error = Visible(&error.to_string()).to_string();
                     self.progress.warn(format_args!("{told}: {ANEW} ({error})"));
                     self.begin().await.map(Some)
@@ -162,8 +164,12 @@ impl Running<'_> {
         let reason = error.server().and_then(ServerError::reason);
         let journal = self.locked();
         Remedies {
-            // The next one lives no longer than one that was renewed all the time.
-            restart: !(own && reason == Some(Reason::SessionExpired)),
+            restart: match self.restarts {
+                RESTARTS => Restart::Tried,
+                // The next one lives no longer than one of this run.
+                _ if own && error.server().and_then(ServerError::session_end) == Some(AGED) => Restart::TooShort,
+                _ => Restart::Helps,
+            },
             // Not if the server does not know the partitions, or they are others by now, or rows move between them. If
             // they are read so already, it is a server that cannot.
             continue_live: !matches!(reason, Some(Reason::InvalidToken | Reason::SchemaChanged))
@@ -190,12 +196,12 @@ impl Running<'_> {
                 self.begin().await.map(Some)
             }
             (Some(_), OnSnapshotLost::Fail) if live => {
-                Err(self.lost(None, Remedies { restart: true, continue_live: true }))
+                Err(self.lost(None, Remedies { restart: Restart::Helps, continue_live: true }))
             }
             (Some(id), _) => {
                 let renewal = self.client.keep_read_session(&id, self.job.limits.time_to_live).await?;
                 self.progress.note(format_args!("goes on in the same snapshot: {}", self.reached()));
-                Ok(Some(Kept { id, _alive: Box::new(renewal) }))
+                Ok(Some(Kept { id, own: false, _alive: Box::new(renewal) }))
             }
         }
     }
@@ -206,13 +212,9 @@ impl Running<'_> {
             let journal = self.locked();
             (journal.round(), journal.begun().map(|begun| begun.session.clone()))
         };
-        if let Some(before) = before {
-            // A server may hold its snapshot still. If not, all the better.
-            let _ = self.client.delete_read_session(&before).await;
-        }
-        let session = self.job.session(self.client).create().await?;
+        let session = self.create().await?;
         let begun = Begun::new(&self.job.asked, &session);
-        let kept = Kept { id: session.id().to_owned(), _alive: Box::new(session) };
+        let kept = Kept { id: session.id().to_owned(), own: true, _alive: Box::new(session) };
         let fit = match self.job.limits.on_snapshot_lost {
             OnSnapshotLost::ContinueLive => self.job.asked.can_be_read_live(&begun).map_err(Failure::Usage),
             OnSnapshotLost::Fail | OnSnapshotLost::Restart => Ok(()),
@@ -221,12 +223,26 @@ impl Running<'_> {
             Ok(()) => self.noted(move |journal| journal.begin(round, begun)).await,
             Err(failure) => Err(failure),
         };
-        match noted {
-            Ok(()) => Ok(kept),
-            Err(failure) => {
-                kept.delete(self.client).await;
-                Err(failure)
+        if let Err(failure) = noted {
+            kept.delete(self.client).await;
+            return Err(failure);
+        }
+        if let Some(before) = before {
+            // A server may hold its snapshot still. If not, all the better.
+            let _ = self.client.delete_read_session(&before).await;
+        }
+        Ok(kept)
+    }
+
+    /// In the first way to divide that is possible.
+    async fn create(&self) -> Result<ReadSession, Error> {
+        let (first, otherwise) = self.job.divisions();
+        let created = self.job.session(self.client, first).create().await;
+        match (created, otherwise) {
+            (Err(error), Some(way)) if error.code() == Code::InvalidArgument => {
+                self.job.session(self.client, way).create().await
             }
+            (created, _) => created,
         }
     }
 
@@ -346,6 +362,8 @@ impl Running<'_> {
 /// A session that lives as long as this.
 struct Kept {
     id: String,
+    /// This run has taken the snapshot, and kept it alive ever since.
+    own: bool,
     /// What renews it.
     _alive: Box<dyn Send + Sync>,
 }
