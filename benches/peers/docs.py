@@ -45,12 +45,20 @@ def section(report, pictures):
 
 def about(report):
     machine, versions = report["machine"], report["versions"]
-    rounds = max((item["round"] for item in report["rounds"]), default=0)
-    command = " ".join(["benches/peers/run", *(word for word in report["command"] if not word.startswith("--programs"))])
+    rounds = {}
+    for item in report["rounds"]:
+        rounds.setdefault(item["table"], set()).add(item["round"])
+    rounds = {table: len(numbers) for table, numbers in rounds.items()}
+    if report["streams"]:
+        rounds["many streams"] = len({item["round"] for item in report["streams"]})
+    rounds = ", ".join(f"{count} of {table}" for table, count in rounds.items())
+    # Where the programs are is said by `run`, and is of no use to others.
+    words = iter(report["command"])
+    command = " ".join(["benches/peers/run", *(word for word in words if word != "--programs" or not next(words))])
     packages = ", ".join(f"{name} {version}" for name, version in versions.items() if name not in ("rowstream", "rustc", "python", "postgresql"))
     return [
         f"Measured on {report['at'][:10]} at commit {versions['rowstream']} by `{command}`: {machine['cores']} cores of {machine['cpu']},"
         f" {machine['memory_mib'] // 1024} GiB, {machine['system']}, PostgreSQL {versions['postgresql']}, {versions['rustc']},"
-        f" Python {versions['python']}. Median of {rounds} rounds, and from the lowest to the highest. {packages}.",
+        f" Python {versions['python']}. Median of the rounds ({rounds}), and from the lowest to the highest. {packages}.",
         "",
     ]
