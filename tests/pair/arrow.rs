@@ -226,14 +226,20 @@ async fn what_arrow_cannot_hold_is_named_in_the_middle_of_a_batch_too() {
         };
         assert_eq!((error.code(), error.reason()), (Code::OutOfRange, Some(Reason::UnrepresentableValue)));
         assert!(error.to_string().contains("row 50") && error.to_string().contains("\"bad\""), "{error}");
+        // Also in the last row of many.
+        let last = "select case when i = 20000 then 'infinity' else '2000-01-01' end::date as bad from generate_series(1, 20000) i";
+        let Err(Error::Status(error)) = batches(pair.client().sql(last).strategy(strategy)).await else {
+            panic!("{strategy:?}: no error")
+        };
+        assert_eq!(error.reason(), Some(Reason::UnrepresentableValue), "{strategy:?}: {error}");
     }
     pair.assert_settled().await;
 }
 
-/// A column that has got more digits since its statement was described is found by its values, and the next call has it
-/// described again.
+/// A column that has got more digits since its statement was described is found by its values, and described again: by the
+/// call itself, unless rows have gone out already.
 #[tokio::test]
-async fn a_decimal_that_outgrows_its_description_may_be_read_again() {
+async fn a_decimal_that_outgrows_its_description_is_described_again() {
     let pair = Pair::start().await;
     pair.psql("create table grown as select 1.25::numeric(6, 2) as n");
     let read = || pair.client().sql("select n from grown");
@@ -244,12 +250,21 @@ async fn a_decimal_that_outgrows_its_description_may_be_read_again() {
     ] {
         pair.psql(change);
         let nulls = || read().arrow_options(ArrowOptions::new().unrepresentable_as_null());
-        let Err(Error::Status(error)) = batches(nulls()).await else { panic!("{change}: no error") };
-        assert_eq!((error.code(), error.reason()), (Code::Aborted, Some(Reason::SchemaChanged)), "and never NULL");
         let batch = only(nulls()).await;
-        assert_eq!(batch.schema().field(0).data_type(), &DataType::Decimal128(data_type.0, data_type.1));
-        assert_eq!(batch.column(0).as_primitive::<Decimal128Type>().value_as_string(0), value);
+        assert_eq!(batch.schema().field(0).data_type(), &DataType::Decimal128(data_type.0, data_type.1), "{change}");
+        assert_eq!(batch.column(0).as_primitive::<Decimal128Type>().value_as_string(0), value, "and never NULL");
     }
+    // What does not fit comes when the caller has rows.
+    pair.psql(
+        "alter table grown alter n type numeric(20, 4); truncate grown; insert into grown
+        select case when i < 20000 then 1 else 123456789012 end from generate_series(1, 20000) i",
+    );
+    let Err(Error::Status(error)) = batches(read()).await else { panic!("no error") };
+    assert_eq!((error.code(), error.reason()), (Code::Aborted, Some(Reason::SchemaChanged)));
+    assert_eq!(
+        batches(read()).await.expect("described again").iter().map(RecordBatch::num_rows).sum::<usize>(),
+        20_000
+    );
     pair.assert_settled().await;
 }
 

@@ -131,6 +131,9 @@ impl<'a> Pipeline<'a> {
     /// over: a caller who has it may be gone at once, and the call has ended well.
     pub(crate) async fn finish(&mut self, mut summary: v1::Summary, started: Instant) -> bool {
         self.close();
+        if self.error.is_some() {
+            return false;
+        }
         self.drain().await;
         self.send_header().await;
         summary.row_count = self.sent.rows;

@@ -234,7 +234,11 @@ impl Read<'_> {
                 let summary = v1::Summary { queued, ..v1::Summary::default() };
                 match pipeline.finish(summary, started).await {
                     true => Ok(()),
-                    false => stop.now().map_or(Ok(()), |stopped| Err(stopped.into())),
+                    // The last rows may have been encoded only now.
+                    false => match pipeline.error.take() {
+                        Some(error) => Err(error),
+                        None => stop.now().map_or(Ok(()), |stopped| Err(stopped.into())),
+                    },
                 }
             }
             (None, failed) => failed,
