@@ -86,7 +86,9 @@ impl Division {
             ),
             _ if table || self.partitions == 1 || !self.partition_by.is_empty() => Ok(()),
             DivideBy::Single => Ok(()),
-            DivideBy::Hash | DivideBy::KeyRange => refused(CHOSEN),
+            DivideBy::Hash | DivideBy::KeyRange => {
+                refused("columns that the server chooses, which may change: name some that do not, with --partition-by")
+            }
             DivideBy::Auto => refused(
                 "partitions as the server sees fit: say --partition-strategy key-range or hash and --partition-by with \
                  columns that do not change, or --partitions 1",
@@ -96,7 +98,6 @@ impl Division {
 }
 
 const CONTINUE_LIVE: &str = "--on-snapshot-lost continue-live";
-const CHOSEN: &str = "columns that the server chooses, which may change: name some that do not, with --partition-by";
 
 /// Why a table cannot be read live that was not divided by its primary key.
 pub(super) fn no_primary_key(by: &[String]) -> String {

@@ -1,7 +1,7 @@
 //! Parts by the places where rows lie: ranges of pages of a table, or of the leaves of one that is partitioned or
 //! inherited from. All are of about the same number of pages, and a part may go over several leaves.
 
-use super::{Sized, Slice};
+use super::{super::BYTEA, Sized, Slice};
 
 /// A table that holds rows itself, with the size it had when the snapshot was taken.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,9 +64,8 @@ pub(crate) enum PlaceForm {
     WithRun,
 }
 
-/// PostgreSQL's OIDs of the values.
+/// PostgreSQL's OID of `tid`.
 const TID: u32 = 27;
-const BYTEA: u32 = 17;
 
 impl PlaceForm {
     /// The value for a row `t` of a run, as SQL.

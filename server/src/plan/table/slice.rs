@@ -73,7 +73,7 @@ pub(crate) fn render_part(
             select("", &whole(table), Some(&share.condition(&references)));
         }
     }
-    if by_place {
+    if places.is_some() {
         text.push("\n");
         let Text { sql, parameters, arguments, .. } = text;
         let described = Described { parameters, columns: announced, query: Wrapped::ours(sql), places };
